@@ -1,0 +1,98 @@
+"""The contract of an adapter: what a third party writes to put an implementation to the suite."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from conformance.corpus.case import Case
+from conformance.corpus.case import Layer as LayerConfig
+from conformance.definition.dialect import Dialect
+
+__all__ = ["Adapter", "Array", "Forward", "Implementation", "Layer", "LayerConfig", "State"]
+
+Array: TypeAlias = NDArray[Any]
+
+#: ``running_mean`` and ``running_var``, shape ``(C,)``; to ``create`` also ``gamma`` and ``beta``,
+#: where the layer has them. A key that is absent asks for the implementation's own initial value.
+State: TypeAlias = Mapping[str, Array]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Implementation:
+    """One batch norm under test, as its column in the report is labelled."""
+
+    name: str
+    versions: Mapping[str, str]
+    execution: str = "eager"
+    device: str = "cpu"
+    documentation: str = ""
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        """Return ``name@version:execution:device``, with the first of ``versions``."""
+        version = next(iter(self.versions.values()), "unknown")
+        return f"{self.name}@{version}:{self.execution}:{self.device}"
+
+
+@runtime_checkable
+class Forward(Protocol):
+    """One forward call, kept so that its backward can come after other calls."""
+
+    @property
+    def y(self) -> Array:
+        """Return the output, shape ``(N, C, *spatial)``, in the dtype that the layer gives."""
+
+    def backward(self, dy: Array, wrt: Sequence[str]) -> Mapping[str, Array]:
+        """Return the gradients of ``sum(y * dy)`` by name.
+
+        ``wrt`` holds names out of ``x``, ``gamma``, ``beta``, ``running_mean``, ``running_var``;
+        each gradient has the shape of what it is the gradient of. Can be called more than once.
+        """
+
+
+@runtime_checkable
+class Layer(Protocol):
+    """One layer with its state."""
+
+    def forward(self, x: Array, mode: str) -> Forward:
+        """Call the layer on ``x``, shape ``(N, C, *spatial)``, in mode ``train`` or ``evaluate``."""
+
+    def get_state(self) -> State:
+        """Return at least ``running_mean`` and ``running_var``, shape ``(C,)``."""
+
+    def set_state(self, state: State) -> None:
+        """Overwrite what ``state`` names."""
+
+
+class Adapter:
+    """Base of every adapter; ``describe`` and ``create`` are all that one must write.
+
+    An optional ability is one more method of the adapter or of its layer: a layer with
+    ``through_update(earlier, later, dy)`` trains on ``earlier``, evaluates on ``later`` and returns
+    the gradient of ``sum(y * dy)`` of the second call with respect to ``earlier``.
+    """
+
+    def describe(self) -> Implementation:
+        """Say which implementation this is, with exact versions."""
+        raise NotImplementedError(f"{type(self).__name__} lacks describe()")
+
+    def create(self, layer: LayerConfig, state: State) -> Layer:
+        """Build a layer that holds ``state``."""
+        raise NotImplementedError(f"{type(self).__name__} lacks create()")
+
+    def dialect_for(self, layer: LayerConfig) -> Dialect:
+        """Declare the choices that the implementation makes for such a layer."""
+        return Dialect()
+
+    def unsupported(self, case: Case) -> str | None:
+        """Say why the implementation cannot be asked this case, or return ``None``.
+
+        The case is attempted all the same: one that then agrees is reported as ``changed``.
+        """
+        return None

@@ -1,0 +1,49 @@
+"""The command ``conformance``: finds the verb and runs it."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from conformance import __version__
+from conformance.errors import ConformanceError
+
+__all__ = ["VERBS", "main"]
+
+#: Each verb is a module of this package with ``SUMMARY``, ``configure(parser)`` and
+#: ``execute(arguments) -> int``; only the one asked for does more than describe itself.
+VERBS = {name: name for name in ("run", "report", "merge", "diff", "show", "summary", "list", "check", "smoke")}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb and return its exit code: 0 fine, 1 differs, 2 bad input, 3 void."""
+    options = _parser().parse_args(arguments)
+    verb = importlib.import_module(f"conformance.cli.{VERBS[options.verb]}")
+    try:
+        return int(verb.execute(options))
+    except ConformanceError as error:
+        sys.stderr.write(f"conformance {options.verb}: {error}\n")
+        return error.exit_code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        sys.stderr.write(f"\nconformance {options.verb}: interrupted; finished cells are kept\n")
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="conformance",
+        description="Put batch normalisation cases to every implementation and show where they agree.",
+        epilog="exit codes: 0 fine; 1 a cell differs, changed or crashed; 2 usage or bad input; 3 void",
+    )
+    parser.add_argument("--version", action="version", version=f"conformance {__version__}")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for name, module in VERBS.items():
+        verb = importlib.import_module(f"conformance.cli.{module}")
+        verb.configure(verbs.add_parser(name, help=verb.SUMMARY, description=verb.SUMMARY))
+    return parser

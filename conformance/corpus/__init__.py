@@ -1,0 +1,1 @@
+"""What is asked: the case model, loading and expansion of case files, and their inputs."""

@@ -1,0 +1,1 @@
+"""What is true: dialects, formulas, simulation of a case, variants and error bounds."""

@@ -1,0 +1,77 @@
+"""The choices that the definition leaves to an implementation, as one frozen record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Literal, get_args, get_type_hints
+
+__all__ = ["REFERENCE", "UNDECLARED", "Dialect", "choices", "options"]
+
+UNDECLARED = "undeclared"
+
+RunningVariance = Literal["sample", "population", "over-n-1-epsilon", "sample-over-n-1-epsilon"]
+Momentum = Literal["new", "old"]
+FirstUpdate = Literal["blend", "replace", "debias"]
+UpdateGradient = Literal["undeclared", "detached", "differentiable"]
+StatisticsGradient = Literal["undeclared", "constant", "leaf", "refused"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dialect:
+    """One option per choice.
+
+    Where the paper (Ioffe & Szegedy 2015, arXiv:1502.03167) decides, the default is its option.
+    Where it is silent the default is ``undeclared``: nothing is predicted, and what is observed is
+    shown as an open quantity. The estimators of the running variance are, as a factor of the
+    population variance ``var`` of ``n`` values: ``sample`` ``n/(n-1)``; ``population`` ``1``;
+    ``over-n-1-epsilon`` ``n/(n-1-epsilon)``; ``sample-over-n-1-epsilon`` the product of the first
+    and the last. ``momentum`` says what the number given to the layer, seen through its adapter,
+    weighs: the ``new`` batch or the ``old`` state.
+
+    Raises:
+        ValueError: a field holds something that is not one of its options.
+    """
+
+    running_variance: RunningVariance = field(default="sample", metadata={"clause": "3.2"})
+    momentum: Momentum = field(default="new", metadata={"clause": "3.1"})
+    first_update: FirstUpdate = field(default="blend", metadata={"clause": "3.5"})
+    statistics_gradient: StatisticsGradient = field(
+        default="undeclared", metadata={"clause": "7.3", "silent": True}
+    )
+    update_gradient: UpdateGradient = field(
+        default="undeclared", metadata={"clause": "8.1", "silent": True}
+    )
+
+    def __post_init__(self) -> None:
+        for choice in fields(self):
+            value = getattr(self, choice.name)
+            if value not in options(choice.name):
+                expected = ", ".join(options(choice.name))
+                raise ValueError(f"dialect: {choice.name} is {value!r}; expected one of {expected}")
+
+    def reference(self) -> Dialect:
+        """Return the dialect that this one is judged against.
+
+        The reference follows the paper where it decides, and this declaration where it is silent.
+        """
+        silent = {
+            choice.name: getattr(self, choice.name)
+            for choice in fields(self)
+            if choice.metadata.get("silent")
+        }
+        return Dialect(**silent)
+
+
+def choices() -> dict[str, str]:
+    """Return the names of the choices, each with the clause that leaves it open."""
+    return {choice.name: str(choice.metadata["clause"]) for choice in fields(Dialect)}
+
+
+def options(choice: str) -> tuple[str, ...]:
+    """Return the options of one choice, in the order of the definition."""
+    return get_args(_HINTS[choice])
+
+
+_HINTS = get_type_hints(Dialect)
+
+REFERENCE = Dialect()

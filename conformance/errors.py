@@ -1,0 +1,50 @@
+"""One exception for each step of the lifecycle, each saying where, what was expected, what to do."""
+
+from __future__ import annotations
+
+__all__ = [
+    "AdapterError", "CaseError", "ConformanceError", "DeviationError", "HostError", "ResultsError", "UsageError",
+]  # fmt: skip
+
+
+class ConformanceError(Exception):
+    """Something a user can mend; its text is one message, ready for the terminal.
+
+    Args:
+        message: where it went wrong, what was found and what was expected.
+        hint: what to do about it.
+    """
+
+    exit_code = 2
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+    def __str__(self) -> str:
+        message = str(self.args[0])
+        return f"{message}\n  hint: {self.hint}" if self.hint else message
+
+
+class UsageError(ConformanceError):
+    """An option or argument of a command does not fit."""
+
+
+class CaseError(ConformanceError):
+    """A case file is malformed; the message starts with ``file:line:column``."""
+
+
+class AdapterError(ConformanceError):
+    """An adapter cannot be found, imported or understood."""
+
+
+class HostError(ConformanceError):
+    """A host cannot be started or does not speak the protocol."""
+
+
+class ResultsError(ConformanceError):
+    """A results file is malformed, or files do not fit together."""
+
+
+class DeviationError(ConformanceError):
+    """A recorded deviation is malformed, matches nothing or too much."""

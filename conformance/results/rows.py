@@ -1,0 +1,123 @@
+"""The rows of a results file (JSON Lines): one run, a cell each, one end."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+
+__all__ = ["SEVERITY", "CellRow", "EndRow", "ImplementationRow", "QuantityRow", "Row", "RunRow", "Verdict", "worst"]
+
+Verdict: TypeAlias = Literal[
+    "void", "crashed", "differs", "changed", "deviates", "rough", "open", "unsupported", "agrees"
+]
+#: Worst first: a cell shows the first of these that one of its quantities has.
+SEVERITY: tuple[Verdict, ...] = (
+    "void", "crashed", "differs", "changed", "deviates", "rough", "open", "unsupported", "agrees",
+)  # fmt: skip
+#: A finite number, or ``"nan"``, ``"inf"``, ``"-inf"``.
+Number: TypeAlias = float | str
+
+
+class QuantityRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One judged quantity of a cell.
+
+    ``step`` counts from 1. ``expected`` and ``observed`` hold the values ``window[0]`` to
+    ``window[1]`` (exclusive) of the array in C order: all of them where they are few, else those
+    around the worst element. ``error`` and ``bound`` belong to the worst element, the one with the
+    largest ``ratio``; ``max_abs_error`` is the largest error anywhere. An error raised is the
+    quantity ``outcome``.
+    """
+
+    step: int
+    name: str
+    clause: str
+    verdict: Verdict
+    dtype: str = ""
+    shape: tuple[int, ...] = ()
+    ratio: Number | None = None
+    bound: Number | None = None
+    plain_bound: Number | None = None
+    error: Number | None = None
+    max_abs_error: Number | None = None
+    worst_index: tuple[int, ...] | None = None
+    window: tuple[int, int] | None = None
+    expected: tuple[Number, ...] | None = None
+    observed: tuple[Number, ...] | None = None
+    declared: tuple[Number, ...] | None = None
+    declared_ratio: Number | None = None
+    discriminates: bool | None = None
+    variant: str | None = None
+    deviation: str | None = None
+    open: str | None = None
+    explanation: str | None = None
+    raises: str | None = None
+    message: str | None = None
+
+
+class CellRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="cell"):
+    """One case on one implementation; ``implementation`` is the id of its column."""
+
+    case: str
+    implementation: str
+    verdict: Verdict
+    explanation: str = ""
+    seconds: float = 0.0
+    quantities: tuple[QuantityRow, ...] = ()
+
+
+class ImplementationRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One column. ``id`` is ``name@version:execution:device``; ``dialect`` has an entry per choice."""
+
+    id: str
+    name: str
+    versions: dict[str, str]
+    execution: str = "eager"
+    device: str = "cpu"
+    provenance: Literal["executed", "recorded", "modelled"] = "executed"
+    dialect: dict[str, str] = {}
+    documentation: str = ""
+    settings: dict[str, str] = {}
+
+
+class CaseRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the report tells of a case: its fact, clauses and the expanded source."""
+
+    id: str
+    fact: str
+    clauses: tuple[str, ...]
+    source: dict[str, Any] = {}
+
+
+class RunRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="run"):
+    """The first row: what was run, where, on what.
+
+    ``cases_digest`` is the SHA-256 over the canonical JSON of all cases; ``selection`` is non-empty
+    if a part of the corpus was asked for; ``runs`` holds the run rows of merged files.
+    """
+
+    suite: str
+    started: str
+    machine: dict[str, str]
+    cases_digest: str
+    cases: tuple[CaseRow, ...]
+    implementations: tuple[ImplementationRow, ...]
+    not_installed: dict[str, str] = {}
+    selection: str = ""
+    clauses: dict[str, dict[str, str]] = {}
+    runs: tuple[dict[str, Any], ...] = ()
+
+
+class EndRow(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="end"):
+    """The last row: how many cells the file holds. A file without it is partial."""
+
+    cells: int
+    seconds: float = 0.0
+
+
+Row: TypeAlias = RunRow | CellRow | EndRow
+
+
+def worst(verdicts: list[Verdict]) -> Verdict:
+    """Return the most severe of the verdicts; ``agrees`` if there is none."""
+    return min(verdicts, key=SEVERITY.index, default="agrees")
