@@ -1,1 +1,1 @@
-"""What is kept: the rows of a results file, reading, writing and merging them."""
+"""What is kept: the rows of a results file, reading, writing, merging and comparing them."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-__all__ = ["SEVERITY", "CellRow", "EndRow", "ImplementationRow", "QuantityRow", "Row", "RunRow", "Verdict", "worst"]
+__all__ = [
+    "FAILING", "SEVERITY", "CaseRow", "CellRow", "EndRow", "ImplementationRow", "MergedRunRow", "Number", "QuantityRow",
+    "Row", "RunRow", "Verdict", "number", "worst",
+]  # fmt: skip
 
 Verdict: TypeAlias = Literal[
     "void", "crashed", "differs", "changed", "deviates", "rough", "open", "unsupported", "agrees"
@@ -15,6 +19,8 @@ Verdict: TypeAlias = Literal[
 SEVERITY: tuple[Verdict, ...] = (
     "void", "crashed", "differs", "changed", "deviates", "rough", "open", "unsupported", "agrees",
 )  # fmt: skip
+#: The verdicts that fail a run.
+FAILING: frozenset[Verdict] = frozenset({"void", "crashed", "differs", "changed"})
 #: A finite number, or ``"nan"``, ``"inf"``, ``"-inf"``.
 Number: TypeAlias = float | str
 
@@ -89,6 +95,27 @@ class CaseRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     source: dict[str, Any] = {}
 
 
+class MergedRunRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One of the runs that a merged file was made of: its run row, the corpus apart.
+
+    ``implementations`` are ids, ``cells`` counts what the run brought, ``complete`` is false where its
+    file lacked the end row. ``cases`` holds the cases whose text differs from that in the merged row;
+    ``note`` says so in words.
+    """
+
+    suite: str
+    started: str
+    machine: dict[str, str]
+    cases_digest: str
+    implementations: tuple[str, ...]
+    cells: int
+    complete: bool = True
+    seconds: float = 0.0
+    selection: str = ""
+    cases: tuple[CaseRow, ...] = ()
+    note: str = ""
+
+
 class RunRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="run"):
     """The first row: what was run, where, on what.
 
@@ -105,7 +132,7 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_
     not_installed: dict[str, str] = {}
     selection: str = ""
     clauses: dict[str, dict[str, str]] = {}
-    runs: tuple[dict[str, Any], ...] = ()
+    runs: tuple[MergedRunRow, ...] = ()
 
 
 class EndRow(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="end"):
@@ -116,6 +143,15 @@ class EndRow(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="e
 
 
 Row: TypeAlias = RunRow | CellRow | EndRow
+
+
+def number(value: float) -> Number:
+    """Return the value as a results file holds it: finite as it is, else its name.
+
+    >>> number(float("-inf"))
+    '-inf'
+    """
+    return float(value) if math.isfinite(value) else str(float(value))
 
 
 def worst(verdicts: list[Verdict]) -> Verdict:

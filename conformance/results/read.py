@@ -1,0 +1,160 @@
+"""Reading a results file: tolerant of a torn last line, strict about everything else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from conformance.errors import ResultsError
+from conformance.results.rows import CellRow, EndRow, ImplementationRow, Row, RunRow
+
+__all__ = ["RESULTS_NAME", "Results", "read_results"]
+
+RESULTS_NAME = "results.jsonl"
+_REWRITE = "run the cases again; a file written by the suite does not look like this"
+
+
+class Results(msgspec.Struct, frozen=True, kw_only=True):
+    """What one results file says.
+
+    ``complete`` is false where the file lacks its end row; ``seconds`` is the run's duration, 0 where
+    it is not known.
+    """
+
+    run: RunRow
+    cells: tuple[CellRow, ...]
+    complete: bool
+    seconds: float = 0.0
+
+    @property
+    def expected_cells(self) -> int:
+        """Return how many cells a run of these cases on these implementations has."""
+        return len(self.run.cases) * len(self.run.implementations)
+
+    def implementation(self, identifier: str) -> ImplementationRow:
+        """Return the column of that id.
+
+        Raises:
+            KeyError: there is none.
+        """
+        for row in self.run.implementations:
+            if row.id == identifier:
+                return row
+        raise KeyError(identifier)
+
+
+def read_results(path: Path | str) -> Results:
+    """Read a results file, or ``results.jsonl`` in a folder.
+
+    Raises:
+        ResultsError: the file cannot be read or is malformed; the message starts with ``file:line``.
+    """
+    file = Path(path)
+    file = file / RESULTS_NAME if file.is_dir() else file
+    reader = _Reader(file)
+    try:
+        with file.open("rb") as lines:
+            for number, line in enumerate(lines, start=1):
+                reader.take(number, line)
+    except OSError as error:
+        raise ResultsError(
+            f"{file}: cannot read results: {error.strerror or error}",
+            hint="name a results.jsonl, or the folder that holds it",
+        ) from error
+    return reader.results()
+
+
+class _Reader:
+    """The state of reading: which rows were seen."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.run: RunRow | None = None
+        self.end: EndRow | None = None
+        self.cells: list[CellRow] = []
+        self._seen: dict[tuple[str, str], int] = {}
+        self._cases: dict[str, str] = {}
+        self._implementations: dict[str, str] = {}
+
+    def take(self, number: int, line: bytes) -> None:
+        """Read one line; one without its newline that cannot be read was torn by a crash."""
+        if not line.strip():
+            return
+        try:
+            row = _decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            if line.endswith(b"\n") or self.run is None:
+                raise self._fault(number, str(error)) from error
+            return
+        if self.end is not None:
+            raise self._fault(number, "a row after the end row")
+        self._keep(number, row)
+
+    def results(self) -> Results:
+        """Return what was read."""
+        if self.run is None:
+            raise ResultsError(f"{self.file}: no run row: the file is empty", hint=_REWRITE)
+        return Results(
+            run=self.run,
+            cells=tuple(self.cells),
+            complete=self.end is not None,
+            seconds=self.end.seconds if self.end else 0.0,
+        )
+
+    def _keep(self, number: int, row: Row) -> None:
+        if (self.run is None) != isinstance(row, RunRow):
+            raise self._fault(number, "the first row, and only the first, is the run row")
+        if isinstance(row, RunRow):
+            self._keep_run(number, row)
+        elif isinstance(row, CellRow):
+            self._keep_cell(number, row)
+        else:
+            self._keep_end(number, row)
+
+    def _keep_run(self, number: int, row: RunRow) -> None:
+        for what, identifiers in (
+            ("case", [case.id for case in row.cases]),
+            ("implementation", [implementation.id for implementation in row.implementations]),
+        ):
+            repeated = _first_repeated(identifiers)
+            if repeated is not None:
+                raise self._fault(number, f"the {what} {repeated} is listed twice")
+        self.run = row
+        # One string object per id, however many cells name it.
+        self._cases = {case.id: case.id for case in row.cases}
+        self._implementations = {row.id: row.id for row in row.implementations}
+
+    def _keep_cell(self, number: int, row: CellRow) -> None:
+        case = self._cases.get(row.case)
+        implementation = self._implementations.get(row.implementation)
+        if case is None:
+            raise self._fault(number, f"the case {row.case} is not in the run row")
+        if implementation is None:
+            known = ", ".join(self._implementations) or "none"
+            raise self._fault(number, f"the implementation {row.implementation} is not in the run row ({known})")
+        earlier = self._seen.setdefault((case, implementation), number)
+        if earlier != number:
+            raise self._fault(number, f"{row.case} on {row.implementation} is already in line {earlier}")
+        self.cells.append(msgspec.structs.replace(row, case=case, implementation=implementation))
+
+    def _keep_end(self, number: int, row: EndRow) -> None:
+        if row.cells != len(self.cells):
+            raise self._fault(number, f"the end row counts {row.cells} cells, the file holds {len(self.cells)}")
+        self.end = row
+
+    def _fault(self, number: int, what: str) -> ResultsError:
+        return ResultsError(f"{self.file}:{number}: {what}", hint=_REWRITE)
+
+
+_decode: Callable[[bytes], Row] = msgspec.json.Decoder(RunRow | CellRow | EndRow).decode
+
+
+def _first_repeated(names: list[str]) -> str | None:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            return name
+        seen.add(name)
+    return None
