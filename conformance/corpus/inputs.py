@@ -1,0 +1,197 @@
+"""The arrays of a case: generated from their own description, bit for bit the same everywhere."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from functools import lru_cache
+from typing import Any, TypeAlias
+
+import ml_dtypes
+import numpy as np
+from numpy.typing import NDArray
+
+from conformance.corpus.case import Case, Inputs, Step, parse_shape
+from conformance.errors import CaseError
+
+__all__ = ["generate", "laid_out"]
+
+Array: TypeAlias = NDArray[Any]
+
+#: Part of every description: raise it to draw every input anew.
+_EPOCH = 1
+_DTYPES: dict[str, Any] = {
+    "float64": np.float64, "float32": np.float32, "float16": np.float16, "bfloat16": ml_dtypes.bfloat16,
+}  # fmt: skip
+# Mean and standard deviation of a sum of four uniform 16-bit integers.
+_CENTRE = 4 * 65535 // 2
+_SPREAD = math.sqrt((2**32 - 1) / 3)
+
+
+def generate(case: Case) -> dict[str, Array]:
+    """Return the arrays of a case, read-only, in canonical layout ``(N, C, *spatial)``.
+
+    ``x:LABEL`` for every input of ``case.program`` and ``dy:STEP`` (counted from 1) for every step
+    that asks for gradients, in the case's dtype; ``gamma`` and ``beta`` where the layer has them,
+    ``running_mean`` and ``running_var`` unless the state is the layer's own, shape ``(C,)``, in the
+    dtype of the layer's parameters.
+
+    In channel ``c`` an input is ``scale * f_c * (z + offset + s_c)`` with ``z`` close to standard
+    normal and factor and shift of ``_channels``. The running mean is drawn around the mean of
+    ``case.x``, the running variance from 0.5 to 2 times its ``scale^2``, so that evaluating is
+    sensible at any scale.
+
+    Raises:
+        CaseError: a generated value overflows the dtype.
+    """
+    arrays: dict[str, Array] = {}
+    shapes: dict[str, str] = {}
+    for number, step in enumerate(case.program, start=1):
+        for label in step.labels:
+            arrays[f"x:{label}"] = _input(case.input(label), label, case.dtype)
+        if step.name is not None:
+            shapes[step.name] = _shape(case, step)
+        if step.gradients or step.through_update is not None:
+            shape = shapes[step.backward] if step.backward is not None else _shape(case, step)
+            arrays[f"dy:{number}"] = _upstream(shape, f"dy:{number}", case.dtype, step.dy)
+    arrays |= _parameters(case)
+    for name, array in arrays.items():
+        if not np.isfinite(array).all() and not _given(case, name):
+            raise CaseError(
+                f"{case.id}: input {name} overflows {array.dtype}", hint="lower its scale or offset"
+            )
+    return arrays
+
+
+def laid_out(x: Array, memory: str) -> Array:
+    """Return ``x`` in another memory layout: the same shape, dtype and values.
+
+    ``strided`` is every other element, from the second, of an array of NaN twice as long in the
+    first and last dimension; ``reversed`` has negative strides only; ``channels_last`` lies in the
+    order ``(N, *spatial, C)``; ``contiguous`` is ``x`` itself.
+    """
+    if memory == "strided":
+        larger = np.full((2 * x.shape[0] + 1, *x.shape[1:-1], 2 * x.shape[-1] + 1), np.nan, dtype=x.dtype)
+        view = larger[1::2, ..., 1::2]
+        view[...] = x
+        return view
+    if memory == "reversed":
+        backwards = (slice(None, None, -1),) * x.ndim
+        return np.ascontiguousarray(x[backwards])[backwards]
+    if memory == "channels_last":
+        return np.moveaxis(np.ascontiguousarray(np.moveaxis(x, 1, -1)), -1, 1)
+    return x
+
+
+def _given(case: Case, name: str) -> bool:
+    return name.startswith("x:") and case.input(name[2:]).kind == "values"
+
+
+def _shape(case: Case, step: Step) -> str:
+    return case.input(step.labels[-1]).shape or case.shape
+
+
+def _parameters(case: Case) -> dict[str, Array]:
+    layer = case.layer
+    arrays: dict[str, Array] = {}
+    for name, kind in (("gamma", case.gamma), ("beta", case.beta)):
+        if kind != "none":
+            arrays[name] = _affine(name, kind, layer.channels, layer.param_dtype)
+    if case.state == "initial":
+        arrays["running_mean"] = _rounded(np.zeros(layer.channels), layer.param_dtype)
+        arrays["running_var"] = _rounded(np.ones(layer.channels), layer.param_dtype)
+    elif case.state == "random":
+        scale, offset = case.x.scale, case.x.offset
+        arrays["running_mean"] = _running_mean(layer.channels, scale, offset, layer.param_dtype)
+        arrays["running_var"] = _running_var(layer.channels, scale, layer.param_dtype)
+    return arrays
+
+
+@lru_cache(maxsize=512)
+def _input(spec: Inputs, label: str, dtype: str) -> Array:
+    shape = parse_shape(spec.shape or "")
+    if spec.values is not None:
+        return _rounded(np.array(spec.values, dtype=np.float64).reshape(shape), dtype)
+    factor, shift = (row.reshape(-1, *(1,) * (len(shape) - 2)) for row in _channels(shape[1]))
+    if spec.kind == "constant":
+        z: Array = np.zeros(shape)
+    else:
+        z = _normal(shape, {"label": label, "dtype": dtype, "offset": spec.offset, "scale": spec.scale})
+    return _rounded(spec.scale * (factor * (z + (spec.offset + shift))), dtype)
+
+
+@lru_cache(maxsize=512)
+def _upstream(shape: str, label: str, dtype: str, kind: str) -> Array:
+    if kind == "ones":
+        return _rounded(np.ones(parse_shape(shape)), dtype)
+    # Away from mean zero, so that a lost average of dy shows.
+    return _rounded(_normal(parse_shape(shape), {"label": label, "dtype": dtype}) + 0.25, dtype)
+
+
+@lru_cache(maxsize=128)
+def _affine(name: str, kind: str, channels: int, dtype: str) -> Array:
+    if kind in ("ones", "zeros"):
+        return _rounded(np.full(channels, float(kind == "ones")), dtype)
+    magnitude = 0.5 + 1.5 * _uniform(channels, {"label": name, "dtype": dtype, "kind": kind})
+    if kind == "negative":
+        return _rounded(-magnitude, dtype)
+    # Signs alternate, so that even a layer of two channels has both.
+    return _rounded(np.where(np.arange(channels) % 2 == 0, magnitude, -magnitude), dtype)
+
+
+@lru_cache(maxsize=128)
+def _running_mean(channels: int, scale: float, offset: float, dtype: str) -> Array:
+    factor, shift = _channels(channels)
+    z = _normal((channels,), {"label": "running_mean", "dtype": dtype, "offset": offset, "scale": scale})
+    return _rounded(scale * (factor * (z + (offset + shift))), dtype)
+
+
+@lru_cache(maxsize=128)
+def _running_var(channels: int, scale: float, dtype: str) -> Array:
+    u = _uniform(channels, {"label": "running_var", "dtype": dtype, "scale": scale})
+    return _rounded((0.5 + 1.5 * u) * scale**2, dtype)
+
+
+def _channels(channels: int) -> tuple[Array, Array]:
+    """Return factor and shift of each channel, shape ``(C,)``: what makes a wrong axis show.
+
+    Factors go through 0.5, 0.75, 1, 1.25, 1.5; shifts, in standard deviations, through -0.5, 0.25,
+    1, so that neighbours differ in both.
+    """
+    c = np.arange(channels)
+    return (c % 5 + 2) / 4, (c % 3) * 0.75 - 0.5
+
+
+def _words(count: int, description: dict[str, Any]) -> NDArray[np.uint64]:
+    """Return raw 64-bit words, seeded by the SHA-256 of the description.
+
+    NumPy keeps the raw stream of a bit generator the same in every version; it does not promise
+    that of its distributions, which is why they are not used.
+    """
+    text = json.dumps({"epoch": _EPOCH, **description}, sort_keys=True)
+    key = int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "little")
+    return np.asarray(np.random.Philox(key=key).random_raw(count), dtype=np.uint64)
+
+
+def _normal(shape: tuple[int, ...], description: dict[str, Any]) -> Array:
+    """Return float64 values of mean 0 and variance 1: sums of four uniforms, within 3.5 of zero."""
+    words = _words(math.prod(shape), {**description, "shape": shape})
+    total = sum(((words >> np.uint64(16 * k)) & np.uint64(0xFFFF)).astype(np.int64) for k in range(4))
+    return np.asarray((total - _CENTRE) / _SPREAD, dtype=np.float64).reshape(shape)
+
+
+def _uniform(channels: int, description: dict[str, Any]) -> Array:
+    """Return float64 values in [0, 1), multiples of 2^-53, shape ``(C,)``."""
+    words = _words(channels, {**description, "shape": (channels,)})
+    return (words >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def _rounded(values: Array, dtype: str) -> Array:
+    """Return the float64 values rounded to the dtype, read-only."""
+    if dtype == "bfloat16":  # by way of float32 on every version, whatever the cast does inside
+        values = values.astype(np.float32)
+    with np.errstate(over="ignore"):
+        array = np.array(values.astype(_DTYPES[dtype]), order="C")
+    array.flags.writeable = False
+    return array
