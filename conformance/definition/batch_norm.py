@@ -1,0 +1,159 @@
+"""The formulas of batch normalisation, in whatever precision their arguments have.
+
+Every array here is in channel rows: shape ``(C, n)`` for ``n = N * prod(spatial)`` values per
+channel, or ``(C, 1)`` for one value per channel. ``by_channel`` and ``canonical`` convert.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from conformance.definition.rules import Rules
+
+__all__ = ["Forward", "Parameters", "State", "average", "by_channel", "canonical", "column", "forward", "statistics"]
+
+Array: TypeAlias = NDArray[Any]
+
+
+def by_channel(x: Array) -> Array:
+    """Return ``x``, shape ``(N, C, *spatial)``, as channel rows ``(C, n)``."""
+    return np.ascontiguousarray(np.moveaxis(x, 1, 0)).reshape(x.shape[1], -1)
+
+
+def canonical(rows: Array, shape: tuple[int, ...]) -> Array:
+    """Return channel rows as an array of ``shape``, ``(N, C, *spatial)``."""
+    return np.moveaxis(rows.reshape(shape[1], shape[0], *shape[2:]), 0, 1)
+
+
+def column(values: Array | None, channels: int, dtype: Any, default: float) -> Array:
+    """Return ``(C,)`` values, or the default where there are none, as ``(C, 1)`` of that dtype."""
+    if values is None:
+        return np.full((channels, 1), default, dtype=dtype)
+    return values.astype(dtype).reshape(-1, 1)
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """Scale and offset, shape ``(C, 1)``, and epsilon."""
+
+    gamma: Array
+    beta: Array
+    epsilon: float
+
+
+@dataclass(frozen=True)
+class State:
+    """Running statistics, shape ``(C, 1)``, and the number of training forwards that made them."""
+
+    mean: Array
+    var: Array
+    updates: int = 0
+
+
+@dataclass(frozen=True)
+class Forward:
+    """What a forward leaves for its backward, in channel rows.
+
+    ``mean`` and ``var`` are what it normalised with, ``batch_mean`` and ``batch_var`` the statistics
+    of the batch; ``inverse`` is ``1 / s`` and ``slope`` its derivative with respect to ``var``.
+    """
+
+    mode: str
+    shape: tuple[int, ...]
+    parameters: Parameters
+    x: Array
+    batch_mean: Array
+    batch_var: Array
+    mean: Array
+    var: Array
+    inverse: Array
+    slope: Array
+    xhat: Array
+    y: Array
+
+
+def forward(
+    x: Array, mode: str, shape: tuple[int, ...], parameters: Parameters, state: State, updated: State, rules: Rules
+) -> Forward:
+    """Normalise ``x``, channel rows of an array of ``shape`` (Ioffe & Szegedy 2015, Algorithms 1 and 2).
+
+    ``state`` is the state before the call, ``updated`` the one that a training call leaves: the
+    definition lets a training output depend on neither.
+    """
+    batch_mean, batch_var = statistics(x, shape, rules)
+    mean, var = _normalised_with(mode, batch_mean, batch_var, state, updated, rules)
+    if mode == "train" and rules.output_variance == "sample":
+        var = var * (x.dtype.type(x.shape[1]) / (x.shape[1] - 1))
+    inverse, slope = inverse_scale(mode, var, parameters.epsilon, rules)
+    xhat = (x - mean) * inverse
+    y = _affine(xhat, parameters, rules)
+    return Forward(mode, shape, parameters, x, batch_mean, batch_var, mean, var, inverse, slope, xhat, y)
+
+
+def statistics(x: Array, shape: tuple[int, ...], rules: Rules) -> tuple[Array, Array]:
+    """Return the mean and the population variance of the batch, ``avg(x)`` and ``avg((x - mean)^2)``."""
+    mean = average(x, shape, rules)
+    if rules.variance_algorithm == "one-pass":
+        return mean, np.maximum(average(x * x, shape, rules) - mean * mean, x.dtype.type(0))
+    deviation = x - mean
+    return mean, average(deviation * deviation, shape, rules)
+
+
+def average(rows: Array, shape: tuple[int, ...], rules: Rules) -> Array:
+    """Average over what belongs together: a whole channel, giving ``(C, 1)``, unless ``rules.axes`` errs."""
+    if rules.axes == "channel":
+        return rows.mean(axis=1, keepdims=True)
+    if rules.axes == "all":
+        return np.full_like(rows, rows.mean())
+    parts = rows.reshape(shape[1], shape[0], -1)
+    means = parts.mean(axis=1 if rules.axes == "position" else 2, keepdims=True)
+    return np.broadcast_to(means, parts.shape).reshape(rows.shape)
+
+
+def inverse_scale(mode: str, var: Array, epsilon: float, rules: Rules) -> tuple[Array, Array]:
+    """Return ``1 / s`` and its derivative with respect to the variance, ``s = sqrt(var + epsilon)``."""
+    place = rules.epsilon if mode == "train" or rules.epsilon_evaluate == "as in train" else rules.epsilon_evaluate
+    added = var.dtype.type(epsilon)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        if place == "outside":
+            root = np.sqrt(var)
+            inverse = 1 / (root + added)
+            return inverse, -inverse * inverse / (2 * root)
+        if place == "floor":
+            inverse = 1 / np.sqrt(np.maximum(var, added))
+            return inverse, np.where(var > added, -inverse**3 / 2, 0)
+        radicand = var + {"inside": added, "missing": 0 * added, "squared": added * added}[place]
+        inverse = 1 / np.sqrt(radicand)
+        return inverse, -inverse / (2 * radicand)
+
+
+def _normalised_with(
+    mode: str, batch_mean: Array, batch_var: Array, state: State, updated: State, rules: Rules
+) -> tuple[Array, Array]:
+    uses = rules.train_uses if mode == "train" else rules.evaluate_uses
+    if uses == "batch":
+        return batch_mean, batch_var
+    if uses == "initial":
+        return np.zeros_like(state.mean), np.ones_like(state.var)
+    chosen = updated if uses == "updated" else state
+    return chosen.mean, chosen.var
+
+
+def _affine(xhat: Array, parameters: Parameters, rules: Rules) -> Array:
+    beta = parameters.beta if rules.beta == "used" else 0 * parameters.beta
+    if rules.gamma == "after beta":
+        return parameters.gamma * (xhat + beta)
+    return effective_gamma(parameters, rules) * xhat + beta
+
+
+def effective_gamma(parameters: Parameters, rules: Rules) -> Array:
+    """Return the factor of ``xhat``: gamma, unless ``rules.gamma`` errs."""
+    if rules.gamma == "ignored":
+        return np.ones_like(parameters.gamma)
+    if rules.gamma == "absolute":
+        return np.abs(parameters.gamma)
+    return parameters.gamma + 1 if rules.gamma == "plus one" else parameters.gamma

@@ -1,0 +1,176 @@
+"""How far rounding may take each quantity: the error bounds, tight and plain, element-wise.
+
+Every bound is an array with a leading axis of two: the tight one, with the growth ``log2(n) + 2`` of
+blocked or pairwise summation, and the plain one, with the proven worst case ``n`` of summing one by
+one (Higham 2002, Accuracy and Stability of Numerical Algorithms, section 4.2). The plain one also
+admits a kernel that folds scale and shift into ``y = a x + b``. Derivations stand in
+``docs/bounds.md``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from conformance.definition.batch_norm import Array, Forward, State, effective_gamma, inverse_scale
+from conformance.definition.rules import Rules
+
+__all__ = ["ForwardErrors", "Precision", "StateErrors", "forward_errors", "gradient_errors", "precision_of", "update_errors"]
+
+_PLAIN_ONLY = np.array([0.0, 1.0]).reshape(2, 1, 1)
+
+
+@dataclass(frozen=True)
+class Precision:
+    """What the implementation computes in.
+
+    ``unit`` is the unit roundoff; ``floor`` an absolute error that any operation may add, the
+    smallest normal number, since frameworks flush subnormal numbers to zero.
+    """
+
+    unit: float
+    floor: float
+
+    def with_rounding_of(self, oracle: Precision) -> Precision:
+        """Return this precision with the rounding of the oracle's own added."""
+        return Precision(unit=self.unit + oracle.unit, floor=self.floor)
+
+    def growth(self, n: int) -> Array:
+        """Return ``c`` for sums of ``n`` terms, shape ``(2, 1, 1)``: tight and plain."""
+        return np.array([min(np.log2(n) + 2, max(n, 3)), max(n, 3)]).reshape(2, 1, 1)
+
+
+@dataclass(frozen=True)
+class StateErrors:
+    """Error bounds of the running statistics, each ``(2, C, 1)``."""
+
+    mean: Array
+    var: Array
+
+
+@dataclass(frozen=True)
+class ForwardErrors:
+    """Error bounds inside a forward: statistics ``(2, C, 1)``, relative of ``1/s``, ``xhat`` and ``y`` ``(2, C, n)``."""
+
+    mean: Array
+    var: Array
+    relative: Array
+    xhat: Array
+    y: Array
+    batch: StateErrors
+
+
+def forward_errors(call: Forward, state: StateErrors, precision: Precision, rules: Rules) -> ForwardErrors:
+    """Bound the errors of a forward; in evaluate those of the statistics are the state's."""
+    u = precision.unit
+    batch = _batch_errors(call, precision, rules)
+    own = call.mode == "train" if rules.train_uses == "batch" else False
+    uses_batch = own or (call.mode == "evaluate" and rules.evaluate_uses == "batch")
+    statistics = batch if uses_batch else state
+    relative = _relative_error(call, statistics.var, rules) + 3 * u
+    gamma = np.abs(effective_gamma(call.parameters, rules))
+    deviation = np.abs(call.x - call.mean)
+    xhat = (statistics.mean + u * deviation) * call.inverse * (1 + relative) + np.abs(call.xhat) * (relative + u)
+    y = gamma * xhat + 2 * u * (np.abs(gamma * call.xhat) + np.abs(call.parameters.beta))
+    y = y + _PLAIN_ONLY * 6 * u * gamma * call.inverse * (np.abs(call.x) + np.abs(call.mean))
+    return ForwardErrors(statistics.mean, statistics.var, relative, xhat, y + precision.floor, batch)
+
+
+def _batch_errors(call: Forward, precision: Precision, rules: Rules) -> StateErrors:
+    u, n = precision.unit, call.x.shape[1]
+    c = precision.growth(n)
+    size = np.abs(call.x).mean(axis=1, keepdims=True)
+    mean = c * u * size
+    var = (c + 2) * u * call.batch_var + mean * mean
+    if rules.variance_algorithm == "one-pass":
+        square = (call.x * call.x).mean(axis=1, keepdims=True)
+        centre = np.abs(call.batch_mean)
+        var = (c + 1) * u * square + 2 * centre * mean + mean * mean + u * centre**2 + u * call.batch_var
+    return StateErrors(mean, var)
+
+
+def _relative_error(call: Forward, var_error: Array, rules: Rules) -> Array:
+    """Return the relative change of ``1/s`` when the variance errs by ``var_error`` either way.
+
+    Evaluated at the end of the interval rather than to first order: for a variance below its own
+    error the first order says nothing.
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        low = np.maximum(call.var - var_error, 0)
+        inverse, _ = inverse_scale(call.mode, low, call.parameters.epsilon, rules)
+        relative = inverse / call.inverse - 1
+    return np.nan_to_num(relative, nan=np.inf, posinf=np.inf)
+
+
+def update_errors(state: State, errors: StateErrors, kept: State, batch: StateErrors, weight: float, factor: float,
+                  precision: Precision) -> StateErrors:  # fmt: skip
+    """Bound the error of the updated state; ``kept`` is what was blended in with ``weight``.
+
+    The terms in ``|batch - old|`` are the rounding of the momentum itself and of the incremental
+    form of the update.
+    """
+    u = precision.unit
+
+    def one(old: Array, old_error: Array, new: Array, new_error: Array) -> Array:
+        rounding = np.abs(new - old) + np.abs((1 - weight) * old) + np.abs(weight * new)
+        return weight * new_error + 3 * u * rounding + abs(1 - weight) * old_error + precision.floor
+
+    return StateErrors(
+        mean=one(state.mean, errors.mean, kept.mean, batch.mean),
+        var=one(state.var, errors.var, kept.var, factor * batch.var),
+    )
+
+
+def gradient_errors(call: Forward, errors: ForwardErrors, dy: Array, precision: Precision, rules: Rules) -> dict[str, Array]:
+    """Bound the errors of the gradients: ``x`` as ``(2, C, n)``, the others as ``(2, C, 1)``."""
+    u, n = precision.unit, dy.shape[1]
+    c = precision.growth(n)
+    size = np.abs(dy)
+    gamma = np.abs(effective_gamma(call.parameters, rules))
+    sum_size = size.sum(axis=1, keepdims=True)
+    dbeta = c * u * sum_size
+    products = np.abs(dy * call.xhat).sum(axis=1, keepdims=True)
+    folded = (size * (np.abs(call.x) + np.abs(call.mean))).sum(axis=1, keepdims=True) * call.inverse
+    dgamma = c * u * products + (size * errors.xhat).sum(axis=2, keepdims=True) + _PLAIN_ONLY * c * u * folded
+    scaled = call.inverse * (1 + errors.relative)
+    if call.mode == "train":
+        dx = gamma * scaled * _train_bracket_error(call, errors, dy, dgamma, precision, rules)
+    else:
+        dx = gamma * call.inverse * size * (errors.relative + 3 * u)
+    by_mean = gamma * scaled * (c * u * sum_size + sum_size * (errors.relative + 3 * u))
+    by_var = _by_variance_error(call, errors, dy, dgamma, products, precision)
+    named = {"x": dx, "gamma": dgamma, "beta": dbeta, "running_mean": by_mean, "running_var": by_var}
+    return {name: error + precision.floor for name, error in named.items()}
+
+
+def _train_bracket_error(
+    call: Forward, errors: ForwardErrors, dy: Array, dgamma: Array, precision: Precision, rules: Rules
+) -> Array:
+    """Bound the error of ``dy - avg(dy) - xhat * avg(dy * xhat)``, ``(2, C, n)``."""
+    u, n = precision.unit, dy.shape[1]
+    c = precision.growth(n)
+    projection = np.abs((dy * call.xhat).mean(axis=1, keepdims=True))
+    terms = np.abs(dy) + np.abs(dy.mean(axis=1, keepdims=True)) + np.abs(call.xhat) * projection
+    bracket = 4 * u * terms + c * u * np.abs(dy).mean(axis=1, keepdims=True) + terms * errors.relative
+    bracket = bracket + (np.abs(call.xhat) + errors.xhat) * dgamma / n + errors.xhat * projection
+    if rules.variance_algorithm == "one-pass":
+        bracket = bracket + 4 * u * projection * call.inverse * (np.abs(call.x) + np.abs(call.mean))
+    return bracket
+
+
+def _by_variance_error(
+    call: Forward, errors: ForwardErrors, dy: Array, dgamma: Array, products: Array, precision: Precision
+) -> Array:
+    """Bound the error of ``slope * sum(dy * (x - mean))``: that of ``dgamma``, scaled by ``gamma / (2 s^2)``."""
+    gamma = np.abs(call.parameters.gamma)
+    scale = gamma * np.abs(call.slope) / call.inverse
+    return scale * (1 + 3 * errors.relative) * (dgamma + products * (3 * errors.relative + 6 * precision.unit))
+
+
+def precision_of(dtype: Any) -> Precision:
+    """Return the precision of arithmetic in a dtype, 16-bit ones included."""
+    info = ml_dtypes.finfo(dtype)
+    return Precision(unit=float(info.eps) / 2, floor=float(info.tiny))

@@ -1,0 +1,91 @@
+"""The gradients of ``sum(y * dy)``, in channel rows, for either mode."""
+
+from __future__ import annotations
+
+from conformance.definition.batch_norm import Array, Forward, average, effective_gamma
+from conformance.definition.rules import Rules
+
+__all__ = ["gradients", "statistics_gradients", "update_gradient"]
+
+
+def gradients(call: Forward, dy: Array, rules: Rules) -> dict[str, Array]:
+    """Return ``x`` as ``(C, n)``, ``gamma`` and ``beta`` as ``(C, 1)``.
+
+    In train ``dx = gamma / s * (dy - avg(dy) - xhat * avg(dy * xhat))``, in evaluate the statistics
+    are constants: ``dx = gamma / s * dy``; ``dgamma = sum(dy * xhat)``, ``dbeta = sum(dy)``
+    (Ioffe & Szegedy 2015, section 3).
+    """
+    return {"x": _dx(call, dy, rules), "gamma": _dgamma(call, dy, rules), "beta": _dbeta(call, dy, rules)}
+
+
+def _dx(call: Forward, dy: Array, rules: Rules) -> Array:
+    gamma = 1 if rules.dx_gamma == "missing" else effective_gamma(call.parameters, rules)
+    kind = rules.train_gradient if call.mode == "train" else rules.evaluate_gradient
+    if kind == "zero":
+        return 0 * dy
+    if kind in ("constant", "detached"):
+        return gamma * call.inverse * dy
+    deviation = call.x - call.mean
+    through_mean = call.inverse * average(dy, call.shape, rules)
+    # slope is the derivative of 1/s by the variance, and 2 * deviation / n that of the variance by x.
+    through_variance = 2 * call.slope * deviation * average(dy * deviation, call.shape, rules)
+    if kind == "mean detached":
+        through_mean = 0 * through_mean
+    if kind == "variance detached":
+        through_variance = 0 * through_variance
+    if kind == "sample":
+        n = dy.dtype.type(dy.shape[1])
+        through_mean, through_variance = through_mean * n / (n - 1), through_variance * n / (n - 1)
+    if call.mode == "train" and rules.output_variance == "sample":
+        n = dy.dtype.type(dy.shape[1])
+        through_variance = through_variance * n / (n - 1)
+    return gamma * (call.inverse * dy - through_mean + through_variance)
+
+
+def _dgamma(call: Forward, dy: Array, rules: Rules) -> Array:
+    xhat = call.xhat
+    if rules.dgamma == "zero" or rules.gamma == "ignored":
+        return 0 * dy.sum(axis=1, keepdims=True)
+    if rules.dgamma == "uncentred":
+        xhat = call.x * call.inverse
+    elif rules.dgamma == "unscaled":
+        xhat = call.x - call.mean
+    elif rules.dgamma == "batch in evaluate" and call.mode == "evaluate":
+        xhat = (call.x - call.batch_mean) / (call.batch_var + dy.dtype.type(call.parameters.epsilon)) ** 0.5
+    elif rules.gamma == "after beta":
+        xhat = xhat + call.parameters.beta
+    dgamma = (dy * xhat).sum(axis=1, keepdims=True)
+    return dgamma / dy.dtype.type(dy.shape[1]) if rules.dgamma == "average" else dgamma
+
+
+def _dbeta(call: Forward, dy: Array, rules: Rules) -> Array:
+    dbeta = dy.sum(axis=1, keepdims=True)
+    if rules.dbeta == "zero" or rules.beta == "ignored":
+        return 0 * dbeta
+    if rules.dbeta == "scaled" or rules.gamma == "after beta":
+        return dbeta * call.parameters.gamma
+    return dbeta / dy.dtype.type(dy.shape[1]) if rules.dbeta == "average" else dbeta
+
+
+def statistics_gradients(call: Forward, dy: Array, rules: Rules) -> dict[str, Array]:
+    """Return the gradients with respect to the statistics that an evaluate was given, ``(C, 1)``.
+
+    ``-gamma / s * sum(dy)`` and ``-gamma / (2 s^3) * sum(dy * (x - running_mean))``: the option leaf.
+    """
+    gamma = effective_gamma(call.parameters, rules)
+    return {
+        "running_mean": -gamma * call.inverse * dy.sum(axis=1, keepdims=True),
+        "running_var": gamma * call.slope * (dy * (call.x - call.mean)).sum(axis=1, keepdims=True),
+    }
+
+
+def update_gradient(earlier: Forward, by_state: dict[str, Array], weight: float, factor: float) -> Array:
+    """Return the gradient with respect to an earlier batch, through the update of the state, ``(C, n)``.
+
+    ``a / n * d_running_mean + 2 a b / n * (x - mean) * d_running_var`` for the weight ``a`` of the
+    update and the estimator's factor ``b``: the option differentiable.
+    """
+    n = earlier.x.shape[1]
+    through_mean = by_state["running_mean"] * (weight / n)
+    through_var = by_state["running_var"] * (2 * weight * factor / n)
+    return through_mean + through_var * (earlier.x - earlier.batch_mean)

@@ -1,0 +1,43 @@
+"""What the oracle predicts of a case: for each quantity of each step a value with bounds, or less."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from conformance.definition.batch_norm import Array
+
+__all__ = ["Expected", "Key", "Predicted", "Prediction", "Refused", "Undetermined"]
+
+#: Step (from 1) and name of a quantity.
+Key: TypeAlias = tuple[int, str]
+
+
+@dataclass(frozen=True)
+class Expected:
+    """A value in canonical layout, the dtype it is to have, and its error bounds, element-wise.
+
+    ``tight`` is what blocked summation achieves, ``plain`` the worst case of any stable order.
+    """
+
+    value: Array
+    tight: Array
+    plain: Array
+    dtype: str
+
+
+@dataclass(frozen=True)
+class Refused:
+    """The call raises an error; the definition does not say which."""
+
+
+@dataclass(frozen=True)
+class Undetermined:
+    """A choice that nobody declared: whatever is observed is shown, and not judged."""
+
+    choice: str
+
+
+Predicted: TypeAlias = Expected | Refused | Undetermined
+Prediction: TypeAlias = Mapping[Key, Predicted]

@@ -1,0 +1,74 @@
+"""Every decision that the formulas take: the dialect's choices, and the right answer elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Literal, get_args, get_type_hints
+
+from conformance.definition.dialect import REFERENCE, Dialect
+
+__all__ = ["Rules", "decisions"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """One field per decision; every default is what the definition says.
+
+    The other options are mistakes, each of which somebody has made. They are named by the variants
+    (``variants.py``), which explain deviations and serve as mutants of the oracle.
+    """
+
+    dialect: Dialect = REFERENCE
+
+    # Forward
+    epsilon: Literal["inside", "outside", "missing", "squared", "floor"] = "inside"
+    epsilon_evaluate: Literal["as in train", "outside", "missing"] = "as in train"
+    output_variance: Literal["population", "sample"] = "population"
+    axes: Literal["channel", "position", "instance", "all"] = "channel"
+    train_uses: Literal["batch", "running", "updated"] = "batch"
+    evaluate_uses: Literal["running", "batch", "initial"] = "running"
+    gamma: Literal["used", "ignored", "absolute", "plus one", "after beta"] = "used"
+    beta: Literal["used", "ignored"] = "used"
+
+    # State
+    updates: Literal["once", "never", "twice", "in evaluate too", "with backward"] = "once"
+    updated: Literal["both", "mean only", "variance only"] = "both"
+    mean_factor: Literal["one", "bessel"] = "one"
+    variance_count: Literal["values", "rows", "channels", "plus one"] = "values"
+    variance_kept: Literal[
+        "variance", "standard deviation", "inverse standard deviation", "second moment", "with epsilon"
+    ] = "variance"
+    cumulative: Literal["average", "momentum 0.1", "momentum 0", "late", "last"] = "average"
+    start: Literal["given", "debiased from one"] = "given"
+
+    # Gradients
+    train_gradient: Literal["full", "detached", "mean detached", "variance detached", "sample"] = "full"
+    evaluate_gradient: Literal["constant", "through statistics", "zero"] = "constant"
+    dx_gamma: Literal["used", "missing"] = "used"
+    dgamma: Literal["exact", "average", "uncentred", "unscaled", "zero", "batch in evaluate"] = "exact"
+    dbeta: Literal["exact", "average", "scaled", "zero"] = "exact"
+    backward_of: Literal["its forward", "latest forward"] = "its forward"
+    repeated: Literal["same", "accumulates"] = "same"
+
+    # Precision
+    variance_algorithm: Literal["two-pass", "one-pass"] = "two-pass"
+    computed_in: Literal["own", "float32", "float16"] = "own"
+    state_kept_in: Literal["own", "float32", "bfloat16", "float16"] = "own"
+
+    def __post_init__(self) -> None:
+        for decision, options in _OPTIONS.items():
+            if getattr(self, decision) not in options:
+                raise ValueError(f"rules: {decision} is {getattr(self, decision)!r}; expected one of {options}")
+
+
+def decisions() -> dict[str, tuple[str, ...]]:
+    """Return the options of every decision that is not a choice of dialect, the right one first."""
+    return dict(_OPTIONS)
+
+
+_HINTS = get_type_hints(Rules)
+_OPTIONS: dict[str, tuple[str, ...]] = {
+    decision.name: get_args(_HINTS[decision.name])
+    for decision in fields(Rules)
+    if decision.name != "dialect"
+}

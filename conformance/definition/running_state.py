@@ -1,0 +1,111 @@
+"""The update of the running statistics, and the weight that a training forward gives to its batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from conformance.definition.batch_norm import Array, State
+from conformance.definition.rules import Rules
+
+__all__ = ["Batch", "kept_mean", "kept_variance", "moves", "update", "update_weight", "variance_factor"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What the update knows of a batch: its statistics, ``n`` values per channel in ``rows`` rows."""
+
+    mean: Array
+    var: Array
+    n: int
+    rows: int
+    epsilon: float
+
+
+def moves(mode: str, rules: Rules, *, with_backward: bool) -> int:
+    """Return how many times a forward in ``mode`` moves the state: once in train, else never."""
+    if mode == "evaluate":
+        return 1 if rules.updates == "in evaluate too" else 0
+    if rules.updates == "with backward":
+        return 1 if with_backward else 0
+    return {"never": 0, "twice": 2}.get(rules.updates, 1)
+
+
+def update_weight(k: int, momentum: float | None, rules: Rules) -> float:
+    """Return the weight of the batch in the ``k``-th update, ``k`` from 1.
+
+    ``momentum`` itself (blend); 1 at first (replace); ``m / (1 - (1 - m)^k)`` (debias, which keeps
+    the visible state free of its start); ``1 / k`` where momentum is ``None``, the plain average.
+    """
+    if momentum is None:
+        return {"average": 1 / k, "momentum 0.1": 0.1, "momentum 0": 0.0, "late": 1 / (k + 1), "last": 1.0}[
+            rules.cumulative
+        ]
+    weight = momentum if rules.dialect.momentum == "new" else 1 - momentum
+    if rules.dialect.first_update == "replace" and k == 1:
+        return 1.0
+    if rules.dialect.first_update == "debias" and weight > 0:
+        return float(weight / (1 - (1 - weight) ** k))
+    return weight
+
+
+def update(state: State, batch: Batch, momentum: float | None, rules: Rules) -> State:
+    """Blend one batch into the state.
+
+    ``running = (1 - a) * running + a * batch`` with the weight ``a`` of ``update_weight``
+    (documentation of torch.nn.BatchNorm1d; Ioffe & Szegedy 2015, section 3.1).
+    """
+    k = state.updates + 1
+    weight = state.mean.dtype.type(update_weight(k, momentum, rules))
+    mean = (1 - weight) * state.mean + weight * kept_mean(batch, rules)
+    var = (1 - weight) * state.var + weight * kept_variance(batch, rules)
+    if rules.start == "debiased from one" and k == 1 and momentum:
+        var = var + (1 - momentum) / momentum
+    return State(
+        mean=state.mean if rules.updated == "variance only" else mean,
+        var=state.var if rules.updated == "mean only" else var,
+        updates=k,
+    )
+
+
+def kept_mean(batch: Batch, rules: Rules) -> Array:
+    """Return what is blended into the running mean, shape ``(C, 1)``."""
+    mean = batch.mean.mean(axis=1, keepdims=True)
+    return mean * _bessel(batch.n, mean.dtype.type) if rules.mean_factor == "bessel" else mean
+
+
+def kept_variance(batch: Batch, rules: Rules) -> Array:
+    """Return what is blended into the running variance, shape ``(C, 1)``."""
+    var = batch.var.mean(axis=1, keepdims=True)
+    if rules.variance_kept == "second moment":
+        var = var + batch.mean.mean(axis=1, keepdims=True) ** 2
+    estimate = var * variance_factor(batch, rules, var.dtype.type)
+    if rules.variance_kept == "with epsilon":
+        return estimate + var.dtype.type(batch.epsilon)
+    if rules.variance_kept == "standard deviation":
+        return np.sqrt(estimate)
+    if rules.variance_kept == "inverse standard deviation":
+        return 1 / np.sqrt(estimate + var.dtype.type(batch.epsilon))
+    return estimate
+
+
+def variance_factor(batch: Batch, rules: Rules, number: Any) -> Any:
+    """Return the factor ``b`` from the population variance to what is kept (the dialect's estimator)."""
+    n = {
+        "values": batch.n, "rows": batch.rows, "channels": batch.n * len(batch.mean), "plus one": batch.n + 1,
+    }[rules.variance_count]  # fmt: skip
+    estimator = rules.dialect.running_variance
+    factor = number(1)
+    if estimator.startswith("sample"):
+        factor = factor * _bessel(n, number)
+    if estimator.endswith("over-n-1-epsilon"):
+        with np.errstate(divide="ignore"):
+            factor = factor * (number(n) / (number(n) - 1 - number(batch.epsilon)))
+    return factor
+
+
+def _bessel(n: int, number: Any) -> Any:
+    with np.errstate(divide="ignore"):
+        return number(n) / number(n - 1)

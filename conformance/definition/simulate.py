@@ -1,0 +1,240 @@
+"""The oracle: runs a case step by step under given rules and predicts every quantity with its bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from conformance.corpus.case import Case, Step
+from conformance.definition.batch_norm import (
+    Array, Forward, Parameters, State, average, by_channel, canonical, column, forward, statistics,
+)  # fmt: skip
+from conformance.definition.bounds import (
+    ForwardErrors, Precision, StateErrors, forward_errors, gradient_errors, precision_of, update_errors,
+)  # fmt: skip
+from conformance.definition.gradients import gradients, statistics_gradients, update_gradient
+from conformance.definition.prediction import Expected, Key, Predicted, Prediction, Refused, Undetermined
+from conformance.definition.rules import Rules
+from conformance.definition.running_state import (
+    Batch, kept_mean, kept_variance, moves, update, update_weight, variance_factor,
+)  # fmt: skip
+
+__all__ = ["simulate"]
+
+
+def simulate(case: Case, arrays: Mapping[str, Array], rules: Rules) -> Prediction:
+    """Predict all quantities of ``case`` on the inputs of ``corpus.inputs.generate``, under ``rules``.
+
+    Computed in float64 for cases up to float32, in long double for float64 cases; the bounds
+    include the oracle's own rounding.
+    """
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore", under="ignore"):
+        simulation = _Simulation(case, arrays, rules)
+        for number, step in enumerate(case.program, start=1):
+            simulation.take(number, step)
+        return simulation.prediction
+
+
+@dataclass(frozen=True)
+class _Call:
+    """A forward with its error bounds, kept for its backward."""
+
+    forward: Forward
+    errors: ForwardErrors
+
+
+class _Simulation:
+    def __init__(self, case: Case, arrays: Mapping[str, Array], rules: Rules) -> None:
+        layer = case.layer
+        self.case, self.layer, self.arrays, self.rules = case, layer, arrays, rules
+        self.wide: Any = np.longdouble if "float64" in (layer.dtype, layer.param_dtype) else np.float64
+        self.precision = _precision(case, rules, self.wide)
+        per_channel = {
+            name: column(arrays.get(name), layer.channels, self.wide, default)
+            for name, default in (("gamma", 1), ("beta", 0), ("running_mean", 0), ("running_var", 1))
+        }
+        self.parameters = Parameters(per_channel["gamma"], per_channel["beta"], layer.epsilon)
+        self.state = State(per_channel["running_mean"], per_channel["running_var"])
+        exact = np.zeros((2, layer.channels, 1))
+        self.errors = StateErrors(exact, exact)
+        self.calls: dict[str, _Call] = {}
+        self.latest: _Call | None = None
+        self.backwards: dict[int, int] = {}
+        self.prediction: dict[Key, Predicted] = {}
+
+    def take(self, number: int, step: Step) -> None:
+        """Do one step and predict what is read after it."""
+        if step.through_update is not None:
+            self._through_update(number, step)
+        elif step.backward is not None:
+            self._backward(number, step, self.calls[step.backward])
+        else:
+            call = self._forward(step.labels[0], step.mode or "train", with_backward=bool(step.gradients))
+            if step.name is not None:
+                self.calls[step.name] = call
+            if "y" in step.observe:
+                self._expect_rows(number, "y", call.forward.y, call.errors.y, call.forward.shape)
+            if step.gradients:
+                self._backward(number, step, call)
+        self._read_state(number, step)
+
+    def _forward(self, label: str, mode: str, *, with_backward: bool) -> _Call:
+        x = self.arrays[f"x:{label}"]
+        rows = by_channel(x.astype(self.wide))
+        mean, var = statistics(rows, x.shape, self.rules)
+        batch = Batch(mean, var, rows.shape[1], x.shape[0], self.layer.epsilon)
+        before, before_errors = self.state, self.errors
+        moved = self.state
+        times = moves(mode, self.rules, with_backward=with_backward)
+        for _ in range(times):
+            moved = update(moved, batch, self.layer.momentum, self.rules)
+        done = forward(rows, mode, x.shape, self.parameters, before, moved, self.rules)
+        call = _Call(done, forward_errors(done, before_errors, self.precision, self.rules))
+        for _ in range(times):
+            self._move(batch, call)
+        self.latest = call
+        return call
+
+    def _move(self, batch: Batch, call: _Call) -> None:
+        """Update the state with one batch, its errors along with it, rounded to how it is kept."""
+        weight = update_weight(self.state.updates + 1, self.layer.momentum, self.rules)
+        factor = float(variance_factor(batch, self.rules, self.wide))
+        kept = State(kept_mean(batch, self.rules), kept_variance(batch, self.rules))
+        errors = update_errors(self.state, self.errors, kept, call.errors.batch, weight, factor, self.precision)
+        moved = update(self.state, batch, self.layer.momentum, self.rules)
+        kept_in = self.layer.param_dtype if self.rules.state_kept_in == "own" else self.rules.state_kept_in
+        narrow = self.rules.state_kept_in not in ("own", "float32")
+        if narrow:
+            moved = replace(moved, mean=_rounded(moved.mean, kept_in), var=_rounded(moved.var, kept_in))
+        self.errors = StateErrors(
+            errors.mean + self._storing(moved.mean, kept_in), errors.var + self._storing(moved.var, kept_in)
+        )
+        self.state = moved
+
+    def _backward(self, number: int, step: Step, call: _Call) -> None:
+        if self.rules.backward_of == "latest forward" and self.latest is not None:
+            call = _with_statistics_of(call, self.latest)
+        dy = by_channel(self.arrays[f"dy:{number}"].astype(self.wide))
+        done = gradients(call.forward, dy, self.rules)
+        bounds = gradient_errors(call.forward, call.errors, dy, self.precision, self.rules)
+        done |= statistics_gradients(call.forward, dy, self.rules)
+        times = self._times_done(call)
+        for wanted in step.gradients:
+            if wanted.startswith("running"):
+                self._expect_statistics_gradient(number, wanted, call, done[wanted] * times, bounds[wanted])
+            elif wanted == "x":
+                self._expect_rows(number, "dx", done["x"] * times, bounds["x"], call.forward.shape)
+            else:
+                self._expect_columns(number, f"d{wanted}", done[wanted] * times, bounds[wanted])
+
+    def _times_done(self, call: _Call) -> int:
+        done = self.backwards[id(call.forward)] = self.backwards.get(id(call.forward), 0) + 1
+        return done if self.rules.repeated == "accumulates" else 1
+
+    def _expect_statistics_gradient(self, number: int, name: str, call: _Call, value: Array, bound: Array) -> None:
+        option = self.rules.dialect.statistics_gradient
+        if option == "undeclared":
+            self.prediction[number, f"d{name}"] = Undetermined("statistics_gradient")
+        elif option == "refused":
+            self.prediction[number, "outcome"] = Refused()
+        else:
+            leaf = option == "leaf" and call.forward.mode == "evaluate"
+            zero = np.zeros_like(value), np.zeros_like(bound)
+            self._expect_columns(number, f"d{name}", *((value, bound) if leaf else zero))
+
+    def _through_update(self, number: int, step: Step) -> None:
+        first, second = step.labels
+        updates = self.state.updates + 1
+        earlier = self._forward(first, "train", with_backward=True)
+        later = self._forward(second, "evaluate", with_backward=True)
+        option = self.rules.dialect.update_gradient
+        if option == "undeclared":
+            self.prediction[number, "dx_earlier"] = Undetermined("update_gradient")
+            return
+        weight = update_weight(updates, self.layer.momentum, self.rules)
+        call = earlier.forward
+        batch = Batch(call.batch_mean, call.batch_var, call.x.shape[1], call.shape[0], self.layer.epsilon)
+        factor = float(variance_factor(batch, self.rules, self.wide))
+        dy = by_channel(self.arrays[f"dy:{number}"].astype(self.wide))
+        by_state = statistics_gradients(later.forward, dy, self.rules)
+        bounds = gradient_errors(later.forward, later.errors, dy, self.precision, self.rules)
+        value = update_gradient(call, by_state, weight, factor)
+        bound = _update_gradient_error(earlier, by_state, bounds, weight, factor, self.precision)
+        if option == "detached":
+            value, bound = np.zeros_like(value), np.zeros_like(bound)
+        self._expect_rows(number, "dx_earlier", value, bound, call.shape)
+
+    def _read_state(self, number: int, step: Step) -> None:
+        for name, value, error in (
+            ("running_mean", self.state.mean, self.errors.mean),
+            ("running_var", self.state.var, self.errors.var),
+        ):
+            if name in step.observe:
+                dtype = self.layer.param_dtype
+                self._set(number, name, value[:, 0], error[:, :, 0], dtype, storing=False)
+
+    def _expect_rows(self, number: int, name: str, value: Array, bound: Array, shape: tuple[int, ...]) -> None:
+        bounds = np.stack([canonical(one, shape) for one in np.broadcast_to(bound, (2, *value.shape))])
+        self._set(number, name, canonical(value, shape), bounds, self.layer.dtype)
+
+    def _expect_columns(self, number: int, name: str, value: Array, bound: Array) -> None:
+        self._set(number, name, value[:, 0], bound[:, :, 0], self.layer.param_dtype)
+
+    def _set(self, number: int, name: str, value: Array, bound: Array, dtype: str, *, storing: bool = True) -> None:
+        bound = bound.astype(np.float64)
+        if storing:
+            bound = np.where(bound > 0, bound + self._storing(value, dtype), 0)
+        self.prediction[number, name] = Expected(value=value, tight=bound[0], plain=bound[1], dtype=dtype)
+
+    def _storing(self, value: Array, dtype: str) -> Array | float:
+        """Return the rounding of storing in ``dtype``, where that is less precise than computing."""
+        info = ml_dtypes.finfo(dtype)
+        unit = float(info.eps) / 2
+        if unit <= self.precision.unit:
+            return 0.0
+        return np.abs(value).astype(np.float64) * unit + float(info.smallest_subnormal) / 2
+
+
+def _precision(case: Case, rules: Rules, wide: Any) -> Precision:
+    """Return the working precision: float32 for inputs of 16 bits, else that of the case."""
+    computed_in = rules.computed_in if rules.computed_in != "own" else case.dtype
+    if rules.computed_in == "own" and computed_in in ("float16", "bfloat16"):
+        computed_in = "float32"
+    return precision_of(computed_in).with_rounding_of(precision_of(wide))
+
+
+def _rounded(value: Array, dtype: str) -> Array:
+    narrow: Any = np.dtype(getattr(ml_dtypes, dtype, dtype))
+    return value.astype(narrow).astype(value.dtype)
+
+
+def _with_statistics_of(call: _Call, other: _Call) -> _Call:
+    """Return ``call`` as a backward sees it that looks at the latest forward instead of its own."""
+    latest = other.forward
+    same = replace(
+        call.forward, mode=latest.mode, mean=latest.mean, var=latest.var, inverse=latest.inverse, slope=latest.slope,
+        xhat=(call.forward.x - latest.mean) * latest.inverse,
+    )  # fmt: skip
+    return replace(call, forward=same)
+
+
+def _update_gradient_error(
+    earlier: _Call, by_state: Mapping[str, Array], bounds: Mapping[str, Array], weight: float, factor: float,
+    precision: Precision,
+) -> Array:  # fmt: skip
+    """Bound the error of ``gradients.update_gradient``, ``(2, C, n)``."""
+    call, u = earlier.forward, precision.unit
+    n = call.x.shape[1]
+    deviation = np.abs(call.x - call.batch_mean)
+    through_var = np.abs(by_state["running_var"])
+    by_mean = weight / n * (bounds["running_mean"] + 6 * u * np.abs(by_state["running_mean"]))
+    centring = earlier.errors.batch.mean + 8 * u * deviation
+    by_var = 2 * weight * factor / n * (deviation * bounds["running_var"] + through_var * centring)
+    # Differentiating avg(x^2) - mean^2 subtracts x and mean only after the multiplication.
+    uncentred = np.array([0.0, 1.0]).reshape(2, 1, 1) * 8 * u * through_var * (np.abs(call.x) + np.abs(call.batch_mean))
+    total: Array = by_mean + by_var + 2 * weight * factor / n * uncentred + precision.floor
+    return total
