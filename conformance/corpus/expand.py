@@ -8,13 +8,13 @@ from itertools import product
 
 from conformance.corpus.marks import Node, fault
 
-__all__ = ["MAX_COMBINATIONS", "Option", "expand", "merged"]
+__all__ = ["MAX_COMBINATIONS", "PARAMETER", "VALUE", "Option", "expand", "merged"]
 
 MAX_COMBINATIONS = 1000
 
 # What is safe, unquoted, in a pytest node id, a URL fragment and a case pattern.
-_PARAMETER = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*")
-_VALUE = re.compile(r"[A-Za-z0-9+-][A-Za-z0-9._+-]*")
+PARAMETER = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*")
+VALUE = re.compile(r"[A-Za-z0-9+-][A-Za-z0-9._+-]*")
 _FIXED = ("id", "name", "vary")
 
 
@@ -71,7 +71,7 @@ def _combine(base: Node, names: list[str], options: tuple[Option, ...]) -> tuple
 
 
 def _options(name: str, node: Node, vary: Node) -> list[Option]:
-    if not _PARAMETER.fullmatch(name):
+    if not PARAMETER.fullmatch(name):
         fault(vary.keys[name], f"found the parameter {name!r}, expected lower-case words, dots between them")
     if isinstance(node.content, list):
         options = [_field_option(name, item, vary) for item in node.content]
@@ -97,7 +97,7 @@ def _field_option(name: str, item: Node, vary: Node) -> Option:
 
 
 def _label_option(label: str, item: Node, labels: Node) -> Option:
-    if not _VALUE.fullmatch(label):
+    if not VALUE.fullmatch(label):
         fault(labels.keys[label], f"found the label {label!r}, expected letters, digits, . _ + -")
     for key in item.mapping:
         if key in _FIXED:
@@ -106,5 +106,5 @@ def _label_option(label: str, item: Node, labels: Node) -> Option:
 
 
 def _require_safe(text: str, item: Node) -> None:
-    if not _VALUE.fullmatch(text):
+    if not VALUE.fullmatch(text):
         fault(item.mark, f"found {text!r}, which does not fit into an id, expected letters, digits, . _ + -")

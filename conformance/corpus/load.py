@@ -17,10 +17,10 @@ from conformance.corpus.faults import raise_from
 from conformance.corpus.marks import Mark, Node, fault, parse, plain
 from conformance.errors import CaseError
 
-__all__ = ["Definition", "checkout", "default_root", "load_corpus", "load_definitions", "load_file"]
+__all__ = ["NAME", "Definition", "checkout", "default_root", "load_corpus", "load_definitions", "load_file"]
 
 _SEGMENT = re.compile(r"[a-z0-9]+([_-][a-z0-9]+)*")
-_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def _definition(node: Node, stem: str) -> Definition:
     name = node.mapping.get("name")
     if name is None:
         fault(node.mark, "found a case without `name`, expected one")
-    if not isinstance(name.content, str) or not _NAME.fullmatch(name.content):
+    if not isinstance(name.content, str) or not NAME.fullmatch(name.content):
         fault(name.mark, f"found {name.kind}, expected a name of lower-case words joined by hyphens")
     if "id" in node.mapping:
         fault(node.keys["id"], "found `id`, expected `name`: the id is made of file, name and varied values")

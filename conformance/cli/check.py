@@ -1,0 +1,71 @@
+"""``conformance check``: lints the corpus, and holds the generated files against their sources."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from conformance.corpus.lint import Finding, lint
+from conformance.corpus.load import checkout, load_definitions
+from conformance.corpus.page import definition_page
+from conformance.corpus.schema import schema_text
+from conformance.definition.clauses import CLAUSES
+from conformance.errors import UsageError
+
+__all__ = ["SUMMARY", "configure", "execute"]
+
+SUMMARY = "lint the cases: facts, clauses, shapes, duplicates, generated files"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Describe the options."""
+    parser.add_argument("folder", nargs="?", type=Path, help="case files to lint (default: the suite's own)")
+    parser.add_argument(
+        "--write",
+        action="store_true",
+        help="regenerate docs/definition.md and cases/case.schema.json (checkout only)",
+    )
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Print every finding as ``file:line: message``; return 1 if there is one."""
+    root = checkout()
+    if arguments.write:
+        if root is None:
+            raise UsageError(
+                "--write: found no checkout around the package", hint="run it from a clone of the suite"
+            )
+        write(root)
+    definitions = load_definitions(arguments.folder)
+    findings = lint(definitions, whole=arguments.folder is None)
+    if root is not None and arguments.folder is None:
+        findings += stale(root)
+    for finding in findings:
+        sys.stdout.write(f"{finding}\n")
+    cases = sum(len(definition.cases) for definition in definitions)
+    found = f"{len(findings)} finding{'' if len(findings) == 1 else 's'}" if findings else "no findings"
+    sys.stdout.write(f"{cases} cases, {len(CLAUSES)} clauses, {found}\n")
+    return 1 if findings else 0
+
+
+def generated() -> dict[str, str]:
+    """Return the generated files of a checkout: path below its root to text."""
+    return {"docs/definition.md": definition_page(), "cases/case.schema.json": schema_text()}
+
+
+def stale(root: Path) -> list[Finding]:
+    """Return a finding for each generated file of the checkout that is absent or out of date."""
+    message = "is out of date; `conformance check --write` regenerates it"
+    return [
+        Finding(name, 1, message)
+        for name, text in generated().items()
+        if not (root / name).is_file() or (root / name).read_text(encoding="utf-8") != text
+    ]
+
+
+def write(root: Path) -> None:
+    """Write the generated files into the checkout."""
+    for name, text in generated().items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text, encoding="utf-8")
