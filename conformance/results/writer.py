@@ -42,6 +42,21 @@ class ResultsWriter:
         except OSError as error:
             raise _unwritable(self.path, error) from error
 
+    @classmethod
+    def appending(cls, path: Path, cells: int) -> ResultsWriter:
+        """Return a writer that goes on with a file which holds ``cells`` cells and no end row.
+
+        Raises:
+            ResultsError: the file cannot be written.
+        """
+        writer = cls.__new__(cls)
+        writer.path, writer.cells = path, cells
+        try:
+            writer._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | _BINARY)
+        except OSError as error:
+            raise _unwritable(path, error) from error
+        return writer
+
     def write_run(self, run: RunRow) -> None:
         """Write the first row."""
         self._write(run)

@@ -1,0 +1,155 @@
+"""The oracle's formulas in the case's own precision, behind the adapter contract: the canary.
+
+If it does not agree with the oracle, the suite is at fault and no report is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from conformance.adapters.contract import Adapter as BaseAdapter
+from conformance.adapters.contract import Array, Implementation, LayerConfig
+from conformance.adapters.contract import State as ContractState
+from conformance.definition import batch_norm, gradients, running_state
+from conformance.definition.batch_norm import Parameters, State, by_channel, canonical, column
+from conformance.definition.dialect import Dialect
+from conformance.definition.rules import Rules
+
+__all__ = ["Adapter"]
+
+_DIALECT = Dialect(statistics_gradient="leaf", update_gradient="differentiable")
+
+
+class Adapter(BaseAdapter):
+    """The formulas under given rules; with other than the default ones, a mutant of the oracle."""
+
+    def __init__(self, rules: Rules | None = None) -> None:
+        self.rules = Rules(dialect=_DIALECT) if rules is None else rules
+
+    def describe(self) -> Implementation:
+        """Name NumPy and its version."""
+        return Implementation(name="numpy", versions={"numpy": np.__version__}, documentation="docs/bounds.md")
+
+    def dialect_for(self, layer: LayerConfig) -> Dialect:
+        """Declare what the paper says, a leaf for the statistics and a differentiable update."""
+        return _DIALECT
+
+    def create(self, layer: LayerConfig, state: ContractState) -> _Layer:
+        """Build a layer that computes in its dtype, 16-bit input in float32."""
+        return _Layer(layer, state, self.rules)
+
+
+class _Layer:
+    def __init__(self, config: LayerConfig, state: ContractState, rules: Rules) -> None:
+        self.config, self.rules = config, rules
+        self.work: Any = np.float64 if "float64" in (config.dtype, config.param_dtype) else np.float32
+        if rules.computed_in != "own":
+            self.work = np.dtype(rules.computed_in)
+        defaults = {"gamma": 1.0, "beta": 0.0, "running_mean": 0.0, "running_var": 1.0}
+        held = {name: column(state.get(name), config.channels, self.work, value) for name, value in defaults.items()}
+        self.parameters = Parameters(held["gamma"], held["beta"], config.epsilon)
+        self.state = State(held["running_mean"], held["running_var"])
+        self.param_dtype = _dtype(config.param_dtype)
+
+    def forward(self, x: Array, mode: str) -> _Forward:
+        """Normalise; in train, blend the batch into the state."""
+        done, moved = self._forward(x, mode)
+        self.state = moved
+        return done
+
+    def get_state(self) -> dict[str, Array]:
+        """Return the running statistics in the dtype of the parameters."""
+        return {
+            "running_mean": self.state.mean[:, 0].astype(self.param_dtype),
+            "running_var": self.state.var[:, 0].astype(self.param_dtype),
+        }
+
+    def set_state(self, state: ContractState) -> None:
+        """Overwrite the running statistics."""
+        mean = column(state["running_mean"], self.config.channels, self.work, 0.0)
+        self.state = State(mean, column(state["running_var"], self.config.channels, self.work, 1.0))
+
+    def through_update(self, earlier: Array, later: Array, dy: Array) -> Array:
+        """Return the gradient with respect to ``earlier`` through the update of the state."""
+        first = self.forward(earlier, "train")
+        weight = running_state.update_weight(self.state.updates, self.config.momentum, self.rules)
+        second = self.forward(later, "evaluate")
+        if self.rules.dialect.update_gradient == "detached":
+            return np.zeros_like(earlier)
+        upstream = by_channel(dy.astype(self.work))
+        by_state = gradients.statistics_gradients(second.call, upstream, self.rules)
+        factor = running_state.variance_factor(self._batch(first.call), self.rules, self.work)
+        dx = gradients.update_gradient(first.call, by_state, self.work(weight), factor)
+        return canonical(dx, earlier.shape).astype(earlier.dtype)
+
+    def _forward(self, x: Array, mode: str) -> tuple[_Forward, State]:
+        rows = by_channel(x.astype(self.work))
+        mean, var = batch_norm.statistics(rows, x.shape, self.rules)
+        batch = running_state.Batch(mean, var, rows.shape[1], x.shape[0], self.config.epsilon)
+        moved = self.state
+        for _ in range(running_state.moves(mode, self.rules, with_backward=False)):
+            moved = self._kept(running_state.update(moved, batch, self.config.momentum, self.rules))
+        call = batch_norm.forward(rows, mode, x.shape, self.parameters, self.state, moved, self.rules)
+        return _Forward(self, batch, call, x.dtype), moved
+
+    def _batch(self, call: batch_norm.Forward) -> running_state.Batch:
+        return running_state.Batch(
+            call.batch_mean, call.batch_var, call.x.shape[1], call.shape[0], self.config.epsilon
+        )
+
+    def _kept(self, state: State) -> State:
+        if self.rules.state_kept_in == "own":
+            return state
+        narrow = _dtype(self.rules.state_kept_in)
+        return State(
+            state.mean.astype(narrow).astype(self.work), state.var.astype(narrow).astype(self.work), state.updates
+        )
+
+
+@dataclass
+class _Forward:
+    layer: _Layer
+    batch: running_state.Batch
+    call: batch_norm.Forward
+    dtype: Any
+    backwards: int = 0
+
+    @property
+    def y(self) -> Array:
+        """Return the output in the dtype of the input."""
+        return canonical(self.call.y, self.call.shape).astype(self.dtype)
+
+    def backward(self, dy: Array, wrt: Sequence[str]) -> Mapping[str, Array]:
+        """Return the gradients of ``sum(y * dy)`` by name."""
+        rules = self.layer.rules
+        if rules.updates == "with backward" and self.call.mode == "train" and not self.backwards:
+            self.layer.state = running_state.update(self.layer.state, self.batch, self.layer.config.momentum, rules)
+        self.backwards += 1
+        times = self.backwards if rules.repeated == "accumulates" else 1
+        upstream = by_channel(dy.astype(self.layer.work))
+        done = gradients.gradients(self.call, upstream, rules)
+        return {name: times * self._one(name, done, upstream) for name in wrt}
+
+    def _one(self, name: str, done: Mapping[str, Array], dy: Array) -> Array:
+        if name == "x":
+            return canonical(done["x"], self.call.shape).astype(self.dtype)
+        if name in ("gamma", "beta"):
+            return done[name][:, 0].astype(self.layer.param_dtype)
+        option = self.layer.rules.dialect.statistics_gradient
+        if option == "refused":
+            raise ValueError(f"{name} is not differentiable")
+        gradient = gradients.statistics_gradients(self.call, dy, self.layer.rules)[name][:, 0]
+        leaf = option != "constant" and self.call.mode == "evaluate"
+        return (gradient if leaf else 0 * gradient).astype(self.layer.param_dtype)
+
+
+def _dtype(name: str) -> Any:
+    if name == "bfloat16":
+        import ml_dtypes
+
+        return ml_dtypes.bfloat16
+    return np.dtype(name)

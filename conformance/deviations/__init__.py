@@ -1,0 +1,1 @@
+"""Recorded deviations, one YAML file per implementation."""

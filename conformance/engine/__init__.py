@@ -1,0 +1,1 @@
+"""How a run is driven: cells, workers, what is recorded and published."""

@@ -1,0 +1,110 @@
+"""One cell: a case put to one implementation, judged and explained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from conformance.adapters.contract import Implementation
+from conformance.corpus.case import Case
+from conformance.engine.column import implementation_row
+from conformance.host.observation import Crashed, Faulty, Observation
+from conformance.results.rows import CellRow, ImplementationRow, QuantityRow, Verdict, worst
+from conformance.verdict.deviations import Deviation
+from conformance.verdict.judge import judge
+from conformance.verdict.oracle import Question
+
+__all__ = ["Cell", "Session", "cell_of", "question_of"]
+
+
+class Session(Protocol):
+    """What a cell needs of a host."""
+
+    @property
+    def implementation(self) -> Implementation:
+        """Return who is asked."""
+
+    def observe(self, case: Case) -> Observation | Crashed | Faulty:
+        """Put the case and return what came back."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A judged cell with the column that it belongs to."""
+
+    row: CellRow
+    implementation: ImplementationRow
+
+
+#: Questions are kept for the implementations that come to a case a little later.
+_KEPT = 1024
+_questions: dict[str, Question] = {}
+
+
+def question_of(case: Case) -> Question:
+    """Return the question of a case, shared by the implementations that it is put to."""
+    question = _questions.get(case.id)
+    if question is None or question.case != case:
+        question = Question(case)
+        if len(_questions) >= _KEPT:
+            _questions.pop(next(iter(_questions)), None)
+        _questions[case.id] = question
+    return question
+
+
+def cell_of(case: Case, session: Session, deviations: Sequence[Deviation] = ()) -> Cell:
+    """Put ``case`` to the implementation behind ``session`` and judge the answer."""
+    implementation = session.implementation
+    seen = session.observe(case)
+    if isinstance(seen, Observation):
+        row = _judged(case, implementation, seen, deviations)
+        return Cell(row, implementation_row(implementation, seen.dialect))
+    verdict: Verdict = "crashed" if isinstance(seen, Crashed) else "void"
+    row = CellRow(case=case.id, implementation=implementation.id, verdict=verdict, explanation=seen.reason)
+    return Cell(row, implementation_row(implementation, None))
+
+
+def _judged(case: Case, who: Implementation, seen: Observation, deviations: Sequence[Deviation]) -> CellRow:
+    version = next(iter(who.versions.values()), "0")
+    concerned = tuple(
+        record
+        for record in deviations
+        if record.concerns_implementation(who.name, version, who.execution) and record.concerns_case(case.id)
+    )
+    rows = judge(question_of(case), seen, concerned)
+    if seen.unsupported is not None:
+        verdict, explanation, rows = _declared_unsupported(seen.unsupported, rows)
+    else:
+        verdict = worst([row.verdict for row in rows])
+        explanation = _explanation(verdict, rows)
+    return CellRow(
+        case=case.id, implementation=who.id, verdict=verdict, explanation=explanation,
+        seconds=round(seen.seconds, 6), quantities=rows,
+    )  # fmt: skip
+
+
+def _declared_unsupported(
+    why: str, rows: tuple[QuantityRow, ...]
+) -> tuple[Verdict, str, tuple[QuantityRow, ...]]:
+    """Hold a declaration against the attempt: where everything fits after all, it is stale."""
+    works = worst([row.verdict for row in rows]) in ("agrees", "rough", "deviates", "open")
+    if works and rows:
+        return "changed", f"declared unsupported ({why}), and yet it answers as expected", rows
+    return "unsupported", why, ()
+
+
+def _explanation(verdict: Verdict, rows: tuple[QuantityRow, ...]) -> str:
+    """Return one sentence for each different reason among the rows that decide the verdict."""
+    if verdict == "agrees":
+        return ""
+    reasons: dict[str, list[str]] = {}
+    for row in rows:
+        if row.verdict == verdict:
+            reason = row.explanation or row.open or _roughness(row)
+            reasons.setdefault(reason, []).append(f"{row.name} (step {row.step})")
+    return "; ".join(f"{', '.join(names)}: {reason}" for reason, names in reasons.items())
+
+
+def _roughness(row: QuantityRow) -> str:
+    return "inside the bound for plain summation only" if row.verdict == "rough" else row.verdict

@@ -1,0 +1,32 @@
+"""The row that describes a column: an implementation with its dialect."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from conformance.adapters.contract import Implementation
+from conformance.definition.dialect import Dialect
+from conformance.results.rows import ImplementationRow
+
+__all__ = ["implementation_row", "joined"]
+
+
+def implementation_row(implementation: Implementation, dialect: Dialect | None) -> ImplementationRow:
+    """Return the row; the dialect is empty where nothing was declared."""
+    return ImplementationRow(
+        id=implementation.id, name=implementation.name, versions=dict(implementation.versions),
+        execution=implementation.execution, device=implementation.device,
+        dialect={} if dialect is None else asdict(dialect),
+        documentation=implementation.documentation, settings=dict(implementation.settings),
+    )  # fmt: skip
+
+
+def joined(one: ImplementationRow, other: ImplementationRow) -> ImplementationRow:
+    """Return one row for both; an option that varies with the layer is shown as ``a / b``."""
+    import msgspec
+
+    options = dict(one.dialect)
+    for choice, option in other.dialect.items():
+        known = options.get(choice, option).split(" / ")
+        options[choice] = " / ".join(sorted({*known, option}))
+    return msgspec.structs.replace(one, dialect=options)

@@ -1,0 +1,77 @@
+"""The machine and the suite, as the first row of a results file tells them."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import fields
+from datetime import datetime, timezone
+from typing import Any
+
+import msgspec
+
+from conformance import __version__
+from conformance.corpus.case import Case
+from conformance.corpus.digest import digest
+from conformance.definition.clauses import CLAUSES
+from conformance.results.rows import CaseRow, RunRow
+
+__all__ = ["case_row", "machine", "run_row"]
+
+
+def machine() -> dict[str, str]:
+    """Return operating system, processor, core count and Python."""
+    return {
+        "system": f"{platform.system()} {platform.release()}",
+        "processor": _processor(),
+        "cores": str(os.cpu_count() or 1),
+        "python": platform.python_version(),
+    }
+
+
+def run_row(cases: Sequence[Case], *, corpus: Sequence[Case], not_installed: dict[str, str], selection: str = "") -> RunRow:
+    """Return the first row of a run of ``cases`` out of ``corpus``; its columns are still unknown."""
+    return RunRow(
+        suite=__version__,
+        started=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        machine=machine(),
+        cases_digest=digest(corpus),
+        cases=tuple(case_row(case) for case in cases),
+        implementations=(),
+        not_installed=not_installed,
+        selection=selection,
+        clauses={
+            clause.number: {
+                "area": clause.area,
+                **{field.name: getattr(clause, field.name) for field in fields(clause) if field.name != "number"},
+            }
+            for clause in CLAUSES.values()
+        },
+    )
+
+
+def case_row(case: Case) -> CaseRow:
+    """Return what the report tells of a case: every field that is not the default."""
+    source: dict[str, Any] = {
+        field.name: msgspec.to_builtins(getattr(case, field.name))
+        for field in msgspec.structs.fields(case)
+        if field.required or getattr(case, field.name) != _default(field)
+    }
+    for told_elsewhere in ("id", "fact", "clauses"):
+        source.pop(told_elsewhere)
+    source.setdefault("shape", case.shape)
+    source.setdefault("dtype", case.dtype)
+    return CaseRow(id=case.id, fact=case.fact, clauses=case.clauses, source=source)
+
+
+def _default(field: msgspec.structs.FieldInfo) -> Any:
+    return field.default_factory() if field.default_factory is not msgspec.NODEFAULT else field.default
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+            return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

@@ -1,0 +1,95 @@
+"""Keeps the results file of a run: cells as they finish, columns as they become known."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections import Counter
+from collections.abc import Collection
+from pathlib import Path
+
+import msgspec
+
+from conformance.engine.cell import Cell
+from conformance.engine.column import joined
+from conformance.results.read import RESULTS_NAME
+from conformance.results.rows import ImplementationRow, RunRow
+from conformance.results.writer import ResultsWriter
+
+__all__ = ["Recorder"]
+
+
+class Recorder:
+    """Writes ``results.jsonl`` in ``folder``.
+
+    The first row names every column, and a column's exact versions are known only once its host
+    has started: on each new one the file is written anew beside itself and put in place in one
+    move, so that at any moment there is a readable file with all finished cells.
+
+    Raises:
+        ResultsError: the folder cannot be written, or the disk is full.
+    """
+
+    def __init__(self, folder: Path, run: RunRow) -> None:
+        self.path = folder / RESULTS_NAME
+        self.run = run
+        self.counts: dict[str, Counter[str]] = {}
+        self._columns: dict[str, ImplementationRow] = {}
+        self._written: dict[str, ImplementationRow] = {}
+        self._started = time.monotonic()
+        self._writer = ResultsWriter(self.path)
+        self._writer.write_run(run)
+        self._cases: set[str] = set()
+
+    def add(self, cell: Cell) -> None:
+        """Write one cell."""
+        column = cell.implementation
+        known = self._columns.get(column.id)
+        self._columns[column.id] = column if known is None else joined(known, column)
+        if known is None:
+            self._rewrite()
+        self._writer.write_cell(cell.row)
+        self._cases.add(cell.row.case)
+        self.counts.setdefault(column.id, Counter())[cell.row.verdict] += 1
+
+    @property
+    def cells(self) -> int:
+        """Return how many cells were written."""
+        return self._writer.cells
+
+    @property
+    def cases(self) -> Collection[str]:
+        """Return the ids of the cases that have a cell."""
+        return self._cases
+
+    def finish(self, *, complete: bool = True) -> None:
+        """Write the end row, unless cells are missing, and close the file."""
+        asked = tuple(case for case in self.run.cases if case.id in self._cases)
+        if complete and asked != self.run.cases:
+            self.run = msgspec.structs.replace(self.run, cases=asked)
+            self._rewrite()
+        elif self._written != self._columns:
+            self._rewrite()
+        if complete:
+            self._writer.write_end(round(time.monotonic() - self._started, 3))
+        self._writer.close()
+
+    def close(self) -> None:
+        """Close the file without an end row."""
+        self._writer.close()
+
+    def _rewrite(self) -> None:
+        """Write the file anew with the columns known now, its cells copied as they are."""
+        self._writer.close()
+        run = msgspec.structs.replace(self.run, implementations=tuple(self._columns.values()))
+        fresh = ResultsWriter(self.path.with_name(f"{self.path.stem}.new.jsonl"))
+        fresh.write_run(run)
+        with self.path.open("rb") as old, fresh.path.open("ab") as new:
+            old.readline()
+            shutil.copyfileobj(old, new)
+        fresh.cells = self._writer.cells
+        fresh.close()
+        os.replace(fresh.path, self.path)
+        self._writer = ResultsWriter.appending(self.path, fresh.cells)
+        self._written = dict(self._columns)

@@ -1,0 +1,1 @@
+"""How it is judged: comparison, the verdict of each quantity, its explanation, recorded deviations."""

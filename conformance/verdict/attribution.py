@@ -1,0 +1,43 @@
+"""Which clause a quantity of a step belongs to."""
+
+from __future__ import annotations
+
+from conformance.corpus.case import Case, Step
+from conformance.definition.prediction import Key
+
+__all__ = ["clause_of"]
+
+_TRAIN = {
+    "y": ("1.1", (1, 2)), "running_mean": ("3.1", (3, 4)), "running_var": ("3.2", (3, 4)), "dx": ("6.1", (6,)),
+    "dgamma": ("6.2", (6,)), "dbeta": ("6.2", (6,)),
+}  # fmt: skip
+_EVALUATE = {
+    "y": ("5.1", (5, 2)), "running_mean": ("4.3", (4,)), "running_var": ("4.3", (4,)), "dx": ("7.1", (7,)),
+    "dgamma": ("7.2", (7,)), "dbeta": ("7.2", (7,)),
+}  # fmt: skip
+_ANY = {"drunning_mean": "7.3", "drunning_var": "7.3", "dx_earlier": "8.1"}
+# Of the clauses that a case may cite for a mean, these speak of the variance alone, and the reverse.
+_NOT_OF = {"running_mean": "3.2", "running_var": "3.1", "dgamma": "6.1", "dbeta": "6.1", "dx": "6.2"}
+
+
+def clause_of(case: Case, key: Key) -> str:
+    """Return the clause that the quantity is judged by.
+
+    Each quantity has a clause of its own; a clause that the case cites from the same area of the
+    definition takes its place, being the more special one.
+    """
+    number, name = key
+    if name in _ANY:
+        return _ANY[name]
+    if name == "outcome" or number == 0:
+        return case.clauses[0]
+    default, areas = (_TRAIN if _mode(case.program, number) == "train" else _EVALUATE)[name]
+    cited = (clause for clause in case.clauses if int(clause.partition(".")[0]) in areas)
+    return next((clause for clause in cited if clause != _NOT_OF.get(name)), default)
+
+
+def _mode(program: tuple[Step, ...], number: int) -> str:
+    step = program[number - 1]
+    if step.backward is not None:
+        step = next(earlier for earlier in program if earlier.name == step.backward)
+    return step.mode or "evaluate"

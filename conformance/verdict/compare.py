@@ -1,0 +1,96 @@
+"""Comparison of one observed array with one prediction, element by element."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from conformance.definition.prediction import Expected
+
+__all__ = ["Comparison", "Mismatch", "apart", "compare", "widened"]
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """Shape or dtype is wrong, so that no value is compared."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Errors of an observed array, element-wise, in the layout of the prediction."""
+
+    observed: Array
+    expected: Expected
+    error: Array
+
+    @cached_property
+    def ratio(self) -> Array:
+        """Return error over tight bound; an error where none is allowed is infinite."""
+        return _over(self.error, self.expected.tight)
+
+    @property
+    def tight(self) -> bool:
+        """Tell whether every element is inside its tight bound."""
+        return bool((self.error <= self.expected.tight).all())
+
+    @property
+    def plain(self) -> bool:
+        """Tell whether every element is inside its plain bound."""
+        return bool((self.error <= self.expected.plain).all())
+
+    @property
+    def worst(self) -> tuple[int, ...]:
+        """Return the index of the worst element: outside the plain bound if any is, by ratio."""
+        ratio = self.ratio
+        if not self.plain:
+            ratio = np.where(self.error > self.expected.plain, ratio, -1)
+        return tuple(int(i) for i in np.unravel_index(int(np.argmax(ratio)), self.error.shape))
+
+
+def compare(observed: Array, expected: Expected) -> Comparison | Mismatch:
+    """Compare shape and dtype first, then values: a NaN equals a NaN, an infinity itself."""
+    if observed.shape != expected.value.shape:
+        return Mismatch(f"shape {observed.shape}, expected {expected.value.shape}")
+    if observed.dtype.name != expected.dtype:
+        return Mismatch(f"dtype {observed.dtype.name}, expected {expected.dtype}")
+    wide = observed.astype(expected.value.dtype)
+    with np.errstate(invalid="ignore"):
+        error = np.abs(wide - expected.value).astype(np.float64)
+        if not np.isfinite(error).all():
+            same = (wide == expected.value) | (np.isnan(wide) & np.isnan(expected.value))
+            error = np.where(same, 0.0, np.where(np.isnan(error), np.inf, error))
+    return Comparison(observed, expected, error)
+
+
+def apart(one: Expected, other: Expected) -> bool:
+    """Tell whether two predictions differ by more than the sum of their bounds, anywhere."""
+    if one.value.shape != other.value.shape:
+        return True
+    with np.errstate(invalid="ignore"):
+        distance = np.abs(one.value - other.value)
+        distance = np.where(np.isnan(one.value) & np.isnan(other.value), 0, distance)
+    return not bool((distance <= one.plain + other.plain).all())
+
+
+def widened(reference: Expected, declared: Expected) -> bool:
+    """Tell whether the second prediction allows clearly more rounding than the first, anywhere."""
+    return bool((declared.plain > 2 * reference.plain).any())
+
+
+def distance(one: Expected, observed: Array) -> float:
+    """Return the largest error over tight bound; infinite where shape or dtype differ."""
+    comparison = compare(observed, one)
+    return float("inf") if isinstance(comparison, Mismatch) else float(comparison.ratio.max(initial=0.0))
+
+
+def _over(error: Array, bound: Array) -> Array:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(error == 0, 0.0, error / bound)

@@ -1,0 +1,31 @@
+"""Predictions of a case under any rules, computed once each and shared by all implementations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from numpy.typing import NDArray
+
+from conformance.corpus.case import Case
+from conformance.corpus.inputs import generate
+from conformance.definition.prediction import Prediction
+from conformance.definition.rules import Rules
+from conformance.definition.simulate import simulate
+
+__all__ = ["Question"]
+
+
+class Question:
+    """A case with its inputs and whatever has been predicted of it so far."""
+
+    def __init__(self, case: Case, arrays: Mapping[str, NDArray[Any]] | None = None) -> None:
+        self.case = case
+        self.arrays = generate(case) if arrays is None else arrays
+        self._predictions: dict[Rules, Prediction] = {}
+
+    def predict(self, rules: Rules) -> Prediction:
+        """Return the prediction under ``rules``."""
+        if rules not in self._predictions:
+            self._predictions[rules] = simulate(self.case, self.arrays, rules)
+        return self._predictions[rules]

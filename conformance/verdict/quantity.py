@@ -1,0 +1,83 @@
+"""Rows of judged quantities, their arrays cut to what a reader wants to see."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from conformance.definition.prediction import Key
+from conformance.host.observation import Raised
+from conformance.results.rows import Number, QuantityRow, Verdict
+from conformance.verdict.compare import Comparison
+
+__all__ = ["array_row", "open_row", "outcome_row"]
+
+Array = NDArray[Any]
+
+#: Arrays of up to this many elements are kept whole in a results file.
+_WHOLE = 8
+
+
+def array_row(
+    key: Key, clause: str, verdict: Verdict, reference: Comparison, declared: Comparison | None, *,
+    discriminates: bool | None, explanation: str | None, deviation: str | None,
+) -> QuantityRow:  # fmt: skip
+    """Make the row of an array that was compared with the reference, and with the declared dialect."""
+    # What deviates is shown where it is worst by what was declared; all else by the reference.
+    shown = declared if declared is not None and verdict in ("deviates", "changed") else reference
+    worst = shown.worst
+    window = _window(reference.observed.shape, worst)
+    return QuantityRow(
+        step=key[0], name=key[1], clause=clause, verdict=verdict,
+        dtype=reference.observed.dtype.name, shape=reference.observed.shape,
+        ratio=_number(reference.ratio[worst], digits=4), bound=_number(reference.expected.tight[worst], digits=4),
+        plain_bound=_number(reference.expected.plain[worst], digits=4),
+        error=_number(reference.error[worst], digits=4),
+        max_abs_error=_number(reference.error.max(initial=0.0), digits=4), worst_index=worst, window=window,
+        expected=_cut(reference.expected.value, window), observed=_cut(reference.observed, window),
+        declared=None if declared is None else _cut(declared.expected.value, window),
+        declared_ratio=None if declared is None else _number(declared.ratio.max(initial=0.0), digits=4),
+        discriminates=discriminates, explanation=explanation, deviation=deviation,
+    )  # fmt: skip
+
+
+def outcome_row(
+    key: Key, clause: str, verdict: Verdict, raised: Raised | None, explanation: str, observed: Array | None = None
+) -> QuantityRow:
+    """Make the row of an error raised, or of an answer that could not be compared."""
+    shape: tuple[int, ...] = () if observed is None else observed.shape
+    return QuantityRow(
+        step=key[0], name=key[1], clause=clause, verdict=verdict, explanation=explanation,
+        dtype="" if observed is None else observed.dtype.name, shape=shape,
+        raises=None if raised is None else raised.type, message=None if raised is None else raised.message[:2000],
+    )  # fmt: skip
+
+
+def open_row(key: Key, clause: str, group: str) -> QuantityRow:
+    """Make the row of an observation that nothing is predicted for."""
+    return QuantityRow(step=key[0], name=key[1], clause=clause, verdict="open", open=group)
+
+
+def _window(shape: tuple[int, ...], worst: tuple[int, ...]) -> tuple[int, int]:
+    size = math.prod(shape)
+    if size <= _WHOLE:
+        return 0, size
+    centre = int(np.ravel_multi_index(worst, shape))
+    start = min(max(centre - _WHOLE // 2, 0), size - _WHOLE)
+    return start, start + _WHOLE
+
+
+def _cut(values: Array, window: tuple[int, int]) -> tuple[Number, ...]:
+    # 17 digits identify a float64, 9 a float32.
+    digits = 9 if values.dtype.itemsize <= 4 else 17
+    return tuple(_number(value, digits) for value in values.reshape(-1)[slice(*window)])
+
+
+def _number(value: Any, digits: int) -> Number:
+    number = float(value)
+    if math.isfinite(number):
+        return float(f"{number:.{digits}g}")
+    return "nan" if math.isnan(number) else "inf" if number > 0 else "-inf"
