@@ -1,0 +1,1 @@
+"""How it is asked: the wire protocol, the worker that holds an adapter, and its client."""
