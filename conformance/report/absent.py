@@ -1,0 +1,95 @@
+"""What is not tested: missing implementations, unsupported cases, a filtered or partial run."""
+
+from __future__ import annotations
+
+from conformance.report.grid import Grid, telling
+from conformance.report.markup import Markup, element, join
+from conformance.report.overview import link
+from conformance.report.wording import count, label
+
+__all__ = ["not_tested"]
+
+
+def not_tested(grid: Grid) -> Markup:
+    """Return the lists of what this report says nothing about, each with its reason."""
+    return join((_not_installed(grid), _unsupported(grid), _unreached(grid), _runs(grid)))
+
+
+def _not_installed(grid: Grid) -> Markup:
+    missing = grid.results.run.not_installed
+    if not missing:
+        return element("p", "Every implementation that was asked for could be run.")
+    rows = [
+        element("tr", element("th", name, scope="row"), element("td", reason), element("td", _install(name)))
+        for name, reason in missing.items()
+    ]
+    head = element("tr", (element("th", text, scope="col") for text in ("Implementation", "Why not", "To add it")))
+    return join((element("h3", "Not installed"), _table(head, rows, "Not installed")))
+
+
+def _install(name: str) -> Markup:
+    return element("code", f'pip install "batchnorm-conformance[{_EXTRAS.get(name, name.partition("-")[0])}]"')
+
+
+_EXTRAS = {"keras-tensorflow": "tensorflow", "flax-linen": "jax", "flax-nnx": "jax", "keras-jax": "jax"}
+
+
+def _unsupported(grid: Grid) -> Markup:
+    reasons: dict[tuple[int, str], int] = {}
+    for (_, column), cell in grid.cells.items():
+        if cell.verdict == "unsupported":
+            row = telling(cell)
+            why = cell.explanation or (row and (row.explanation or row.message)) or "no reason given"
+            reasons[column, why] = reasons.get((column, why), 0) + 1
+    if not reasons:
+        return element("p", "No implementation lacks a feature that a case needs.")
+    labels = [label(row) for row in grid.results.run.implementations]
+    rows = [
+        element("tr", element("th", labels[column], scope="row"), element("td", why),
+                element("td", element("a", count(number, "case"), href=link(v="unsupported", i=column)), class_="number"))
+        for (column, why), number in sorted(reasons.items())
+    ]  # fmt: skip
+    head = element("tr", (element("th", text, scope="col") for text in ("Implementation", "What it lacks", "Cases")))
+    return join((element("h3", "Unsupported"), _table(head, rows, "Unsupported")))
+
+
+def _unreached(grid: Grid) -> Markup:
+    results = grid.results
+    counts = [0] * grid.shape[1]
+    for _, column in grid.cells:
+        counts[column] += 1
+    rows = [
+        element("tr", element("th", label(row), scope="row"),
+                element("td", f"{grid.shape[0] - number:,} of {count(grid.shape[0], 'case')}", class_="number"))
+        for row, number in zip(results.run.implementations, counts, strict=True) if number < grid.shape[0]
+    ]  # fmt: skip
+    parts = [] if not results.run.selection else [
+        element("p", "Only a part of the corpus was asked for: ", element("code", results.run.selection))
+    ]  # fmt: skip
+    if rows:
+        head = element("tr", element("th", "Implementation", scope="col"), element("th", "Not reached", scope="col"))
+        parts += [element("h3", "Not reached"), _table(head, rows, "Not reached")]
+    return join(parts)
+
+
+def _runs(grid: Grid) -> Markup:
+    """Return the runs that a merged report is made of."""
+    runs = grid.results.run.runs
+    if not runs:
+        return Markup("")
+    titles = ("Started", "Suite", "Corpus", "Implementations", "Cells", "Notes")
+    rows = [
+        element("tr", (element("td", text) for text in (
+            part.started, part.suite, part.cases_digest[:12], ", ".join(part.implementations), f"{part.cells:,}",
+            "; ".join(note for note in (
+                "" if part.complete else "partial", part.selection and f"filtered: {part.selection}", part.note) if note),
+        )))
+        for part in runs
+    ]  # fmt: skip
+    head = element("tr", (element("th", text, scope="col") for text in titles))
+    return join((element("h3", "The runs merged here"), _table(head, rows, "Runs")))
+
+
+def _table(head: Markup, rows: list[Markup], name: str) -> Markup:
+    table = element("table", element("thead", head), element("tbody", rows), class_="plain")
+    return element("div", table, class_="scroll", tabindex="0", role="region", aria_label=name)

@@ -1,0 +1,103 @@
+"""The page: template, style, scripts and data put together in one HTML file that needs no network."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+from importlib import resources
+from pathlib import Path
+from string import Template
+
+from conformance.errors import ResultsError
+from conformance.report.absent import not_tested
+from conformance.report.dialects import tabulate
+from conformance.report.figures import ratio_distribution
+from conformance.report.findings import find
+from conformance.report.grid import Grid
+from conformance.report.markup import Markup, element, join
+from conformance.report.overview import alarms, counts_table, dialect_section, facts, findings_list, verdict_chip
+from conformance.report.payload import chunks, index, safe_json
+from conformance.report.static_matrix import static_matrix
+from conformance.report.wording import PROVENANCE, VERDICTS
+from conformance.results.read import Results
+
+__all__ = ["REPORT_NAME", "render_page", "write_report"]
+
+REPORT_NAME = "index.html"
+#: Concatenated in this order inside one function, so that nothing becomes global.
+SCRIPTS = ("data", "state", "element", "filter", "matrix", "keyboard", "panel", "print", "main")
+
+
+def write_report(results: Results, path: Path) -> None:
+    """Write the report of the results to ``path``, whole or not at all.
+
+    Raises:
+        ResultsError: the folder cannot be written, or the disk is full.
+    """
+    text = render_page(results)
+    part = path.with_name(path.name + ".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(text, encoding="utf-8", newline="\n")
+        os.replace(part, path)  # noqa: PTH105 - atomic, also over an existing file
+    except OSError as error:
+        raise ResultsError(
+            f"{path}: cannot write the report: {error.strerror or error}",
+            hint="name a folder on a disk with room that you may write to, with --output FOLDER",
+        ) from error
+
+
+def render_page(results: Results) -> str:
+    """Return the whole page as HTML."""
+    grid = Grid(results)
+    findings = find(grid)
+    script = "'use strict';(function () {\n" + "".join(_asset(f"script/{name}.js") for name in SCRIPTS) + "})();"
+    style = _asset("style.css")
+    return Template(_asset("template.html")).substitute(
+        policy=_policy(script, style),
+        style=style,
+        script=script,
+        facts=facts(grid),
+        alarms=alarms(grid),
+        counts=counts_table(grid),
+        dialects=dialect_section(tabulate(results.run.implementations)),
+        findings=findings_list(findings, grid),
+        static_matrix=static_matrix(grid),
+        distribution=ratio_distribution(grid),
+        not_tested=not_tested(grid),
+        legend=_legend(),
+        index=safe_json(index(grid, findings)),
+        chunks=join(
+            element("script", Markup(text), type="application/json", id=f"details-{position}", data_encoding=encoding)
+            for position, (encoding, text) in enumerate(chunks(grid))
+        ),
+    )
+
+
+def _policy(script: str, style: str) -> str:
+    """Return the content security policy: this script and this style, and nothing from anywhere."""
+    return (
+        f"default-src 'none'; script-src 'sha256-{_sha256(script)}'; style-src 'sha256-{_sha256(style)}'; "
+        "img-src data:; base-uri 'none'; form-action 'none'"
+    )
+
+
+def _sha256(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _legend() -> Markup:
+    verdicts = (
+        element("div", element("dt", verdict_chip(words.name)), element("dd", words.meaning)) for words in VERDICTS
+    )
+    origins = (
+        element("div", element("dt", element("span", word, class_=f"provenance {word}")), element("dd", meaning))
+        for word, meaning in PROVENANCE.items()
+    )
+    return join((element("dl", verdicts, class_="legend"), element("h3", "Where a column comes from"),
+                 element("dl", origins, class_="legend")))  # fmt: skip
+
+
+def _asset(name: str) -> str:
+    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")

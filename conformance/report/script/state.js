@@ -1,0 +1,57 @@
+// The state of the page lives in the URL fragment: `#page?key=value`, so that links and the back button work.
+const PAGES = ['overview', 'matrix', 'bounds', 'absent', 'reading'];
+
+function readState() {
+  const [page, query] = [location.hash.slice(1).split('?')[0], location.hash.split('?').slice(1).join('?')];
+  const given = new URLSearchParams(query);
+  const list = (key) => (given.get(key) || '').split('~').filter(Boolean);
+  return {
+    page: PAGES.includes(page) ? page : 'overview',
+    verdicts: new Set(list('v')),
+    implementations: new Set(list('i').map(Number).filter((position) => columns[position])),
+    clause: given.get('clause') || '',
+    dtype: given.get('dtype') || '',
+    text: given.get('q') || '',
+    only: given.get('only') === '1',
+    finding: given.get('finding') || '',
+    shut: new Set(list('shut')),
+    unfolded: new Set(list('all')),
+    case: given.get('case') || '',
+    impl: given.get('impl') || '',
+  };
+}
+
+function writeState(state) {
+  const given = new URLSearchParams();
+  const put = (key, value) => { if (value) given.set(key, value); };
+  put('v', [...state.verdicts].join('~'));
+  put('i', [...state.implementations].join('~'));
+  put('clause', state.clause);
+  put('dtype', state.dtype);
+  put('q', state.text);
+  put('only', state.only ? '1' : '');
+  put('finding', state.finding);
+  put('shut', [...state.shut].join('~'));
+  put('all', [...state.unfolded].join('~'));
+  put('case', state.case);
+  put('impl', state.impl);
+  const query = given.toString();
+  return `#${state.page}${query ? `?${query}` : ''}`;
+}
+
+let state = readState();
+
+// Goes to the present state with some changes; `replace` keeps the history as it is.
+function go(changes, replace = false) {
+  const target = writeState({ ...state, ...changes });
+  if (target === location.hash) return;
+  if (replace) location.replace(target);
+  else location.hash = target;
+}
+
+const toggled = (set, value) => {
+  const copy = new Set(set);
+  if (!copy.delete(value)) copy.add(value);
+  return copy;
+};
+
