@@ -16,7 +16,6 @@ __all__ = ["raise_from"]
 _PLACE = re.compile(r"(?P<message>.*?)(?: - at `(?P<path>.*)`)?", re.DOTALL)
 _PART = re.compile(r"\.([A-Za-z0-9_]+)|\[(\d+|\.\.\.)\]")
 _HINTS = {
-    "ShapeText": "sizes as N x C x spatial: 4x3x7, rank 2 to 5",
     r"^[1-9][0-9]*(x[1-9][0-9]*){1,4}$": "a shape of rank 2 to 5, as 4x3x7",
     r"^[a-z0-9]+(-[a-z0-9]+)*$": "lower-case words joined by hyphens",
     r"^[a-z][a-z0-9_]*$": "a lower-case label",
@@ -55,8 +54,15 @@ def raise_from(error: msgspec.ValidationError, case: Node) -> NoReturn:
 
 def _expected(text: str) -> str:
     if match := re.fullmatch(r"`str` matching regex '(.*)'", text):
-        return _HINTS.get(match[1], f"a text that matches {match[1]}")
-    words = {"object": "mapping", "array": "list", "int": "integer", "float": "number", "str": "text"}
+        pattern = match[1].replace("\\\\", "\\")  # it comes as its repr
+        return _HINTS.get(pattern, f"a text that matches {pattern}")
+    words = {
+        "object": "a mapping",
+        "array": "a list",
+        "int": "an integer",
+        "float": "a number",
+        "str": "a text",
+    }
     return re.sub(r"`([a-z| ]+)`", lambda m: re.sub(r"[a-z]+", lambda w: words.get(w[0], w[0]), m[1]), text)
 
 

@@ -74,27 +74,27 @@ def _hint(pattern: str, cases: tuple[Case, ...]) -> str:
 @lru_cache(maxsize=4096)
 def _parse(text: str, *, literal: bool = False) -> _Pattern:
     path, bracket, _ = text.partition("[")
-    head, _, name = path.rpartition("/")
+    *head, name = path.split("/")
     match = _LAST.fullmatch(name + text[len(path) :])
     if match is None:
         raise UsageError(f"case pattern {text!r}: found an odd bracket or no name", hint=_SYNTAX)
-    segments = (*head.split("/"), match["name"]) if head else (match["name"],)
-    items = [item for item in (match["parameters"] or "").split(",") if item] if bracket else []
+    segments = (*head, name)
+    items = match["parameters"].split(",") if bracket else []
     rest = not literal and (not bracket or "*" in items)
     pattern = _Pattern(segments, frozenset(item for item in items if item != "*"), rest)
-    _refuse(text, pattern, items, bool(bracket))
+    _refuse(text, pattern, items)
     return pattern
 
 
-def _refuse(text: str, pattern: _Pattern, items: list[str], bracket: bool) -> None:
+def _refuse(text: str, pattern: _Pattern, items: list[str]) -> None:
+    if "" in pattern.segments:
+        raise UsageError(f"case pattern {text!r}: found an empty segment", hint=_SYNTAX)
     for segment in (*pattern.segments, *pattern.parameters):
-        if not segment:
-            raise UsageError(f"case pattern {text!r}: found an empty segment", hint=_SYNTAX)
         if "*" in segment and segment != "*":
             raise UsageError(f"case pattern {text!r}: found the partial wildcard {segment!r}", hint=_SYNTAX)
     if "*" in items[:-1]:
         raise UsageError(
             f"case pattern {text!r}: found `*` before other parameters, expected it last", hint=_SYNTAX
         )
-    if bracket and (not items or any("=" not in item for item in pattern.parameters)):
+    if any("=" not in item for item in pattern.parameters):
         raise UsageError(f"case pattern {text!r}: expected parameter=value in the brackets", hint=_SYNTAX)
