@@ -1,0 +1,158 @@
+"""PyTorch: ``torch.nn.BatchNorm1d``, ``2d`` and ``3d``, eager."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import torch
+
+from conformance.adapters.contract import Adapter as BaseAdapter
+from conformance.adapters.contract import Array, Implementation, LayerConfig, State
+from conformance.corpus.case import Case
+from conformance.definition.dialect import Dialect
+
+__all__ = ["Adapter"]
+
+_MODULES = {2: torch.nn.BatchNorm1d, 3: torch.nn.BatchNorm1d, 4: torch.nn.BatchNorm2d, 5: torch.nn.BatchNorm3d}
+_NAMES = {"weight": "gamma", "bias": "beta", "running_mean": "running_mean", "running_var": "running_var"}
+
+
+class Adapter(BaseAdapter):
+    """One module per layer; gradients by ``torch.autograd.grad``, so that nothing accumulates."""
+
+    def describe(self) -> Implementation:
+        """Name PyTorch and its version."""
+        return Implementation(
+            name="torch", versions={"torch": torch.__version__},
+            documentation="https://docs.pytorch.org/docs/stable/generated/torch.nn.BatchNorm2d.html",
+        )  # fmt: skip
+
+    def dialect_for(self, layer: LayerConfig) -> Dialect:
+        """Declare the sample variance; autograd refuses the statistics and sees no update."""
+        return Dialect(statistics_gradient="refused", update_gradient="detached")
+
+    def unsupported(self, case: Case) -> str | None:
+        """Refuse the last axis: the modules take their channels from the second one."""
+        if case.channel_axis == "last":
+            return "nn.BatchNorm* take the channels from the second axis only"
+        return None
+
+    def create(self, layer: LayerConfig, state: State) -> _Layer:
+        """Build the module of the layer's rank, and overwrite its parameters and buffers."""
+        return _Layer(layer, state)
+
+
+class _Layer:
+    def __init__(self, config: LayerConfig, state: State) -> None:
+        self.last = config.channel_axis == "last"
+        self.module = _MODULES[config.rank](
+            config.channels, eps=config.epsilon, momentum=config.momentum,
+            affine=config.gamma or config.beta, dtype=getattr(torch, config.param_dtype),
+        )  # fmt: skip
+        # Before 2.13 the constructor knew both or none.
+        for name, wanted in (("weight", config.gamma), ("bias", config.beta)):
+            if not wanted:
+                self.module.register_parameter(name, None)
+        self.set_state(state)
+
+    def forward(self, x: Array, mode: str) -> _Forward:
+        """Call the module; in train it moves its buffers."""
+        before = {name: buffer.clone() for name, buffer in self.module.named_buffers()}
+        leaf = self._leaf(x)
+        training = mode == "train"
+        return _Forward(self, training, leaf, self.module.train(training)(leaf), before)
+
+    def through_update(self, earlier: Array, later: Array, dy: Array) -> Array:
+        """Differentiate an evaluation after a training forward, by the input of the latter."""
+        first, second = self._leaf(earlier), self._leaf(later)
+        self.module.train()(first)
+        y = self.module.eval()(second)
+        (gradient,) = torch.autograd.grad(y, first, self._tensor(dy), allow_unused=True, materialize_grads=True)
+        return self._array(gradient)
+
+    def get_state(self) -> State:
+        """Return the two buffers."""
+        buffers = dict(self.module.named_buffers())
+        return {name: _to_numpy(buffers[name]) for name in ("running_mean", "running_var")}
+
+    def set_state(self, state: State) -> None:
+        """Overwrite parameters and buffers, in their own dtype."""
+        with torch.no_grad():
+            for name, tensor in [*self.module.named_parameters(), *self.module.named_buffers()]:
+                if _NAMES.get(name) in state:
+                    tensor.copy_(_to_tensor(state[_NAMES[name]]))
+
+    def _tensor(self, x: Array) -> torch.Tensor:
+        return _to_tensor(x).movedim(1, -1) if self.last else _to_tensor(x)
+
+    def _leaf(self, x: Array) -> torch.Tensor:
+        return self._tensor(x).detach().requires_grad_()
+
+    def _array(self, tensor: torch.Tensor) -> Array:
+        return _to_numpy(tensor.movedim(-1, 1) if self.last else tensor)
+
+
+@dataclass(frozen=True)
+class _Forward:
+    """One call, with its graph and copies of the buffers that it started from."""
+
+    layer: _Layer
+    training: bool
+    x: torch.Tensor
+    output: torch.Tensor
+    before: Mapping[str, torch.Tensor]
+
+    @property
+    def y(self) -> Array:
+        """Return the output."""
+        return self.layer._array(self.output)
+
+    def backward(self, dy: Array, wrt: Sequence[str]) -> dict[str, Array]:
+        """Differentiate the graph, which is kept for another time."""
+        output, leaves = self.output, {"x": self.x, **self._parameters()}
+        if not leaves.keys() >= set(wrt):
+            output, leaves = self._again_with_statistics(leaves)
+        upstream = self.layer._tensor(dy)
+        found = torch.autograd.grad(output, [leaves[name] for name in wrt], upstream, retain_graph=True)
+        arrays = (self.layer._array(one) if name == "x" else _to_numpy(one) for name, one in zip(wrt, found, strict=True))
+        return dict(zip(wrt, arrays, strict=True))
+
+    def _parameters(self) -> dict[str, torch.Tensor]:
+        return {_NAMES[name]: parameter for name, parameter in self.layer.module.named_parameters()}
+
+    def _again_with_statistics(
+        self, leaves: Mapping[str, torch.Tensor]
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Repeat the call on copies of its buffers that ask for a gradient.
+
+        Buffers do not ask for one by themselves, and a module whose buffers do cannot even run.
+        """
+        module = self.layer.module
+        buffers = {name: copy.clone().requires_grad_(copy.is_floating_point()) for name, copy in self.before.items()}
+        output = torch.func.functional_call(module.train(self.training), buffers, (self.x,))
+        return output, {**leaves, **{_NAMES[name]: one for name, one in buffers.items() if name in _NAMES}}
+
+
+def _to_tensor(x: Array) -> torch.Tensor:
+    """Return a tensor that lies in memory as ``x`` does, where PyTorch can express it.
+
+    It has no negative strides: such an array is copied. That is NumPy's exchange with PyTorch, and
+    no part of batch normalisation.
+    """
+    if any(stride < 0 for stride in x.strides):
+        x = np.ascontiguousarray(x)
+    if x.dtype == ml_dtypes.bfloat16:
+        return torch.from_numpy(x.view(np.int16)).view(torch.bfloat16)
+    return torch.from_numpy(x)
+
+
+def _to_numpy(tensor: torch.Tensor) -> Array:
+    tensor = tensor.detach().cpu()
+    if tensor.dtype == torch.bfloat16:
+        array: Any = tensor.contiguous().view(torch.int16).numpy().view(ml_dtypes.bfloat16)
+        return np.asarray(array)
+    return np.asarray(tensor.numpy())

@@ -1,0 +1,102 @@
+"""The messages between client and host, as records; ``docs/protocol.md`` describes their JSON."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import msgspec
+
+from conformance.adapters.contract import Implementation
+from conformance.corpus.case import Case, Gradient, Layer, Quantity, Step
+from conformance.definition.dialect import Dialect
+
+__all__ = ["Call", "Describe", "Described", "Exit", "Failed", "Failure", "Ran", "Request", "Run", "StepReply", "call_of"]
+
+
+class Call(msgspec.Struct, frozen=True, kw_only=True):
+    """One step of a program as it travels: ``corpus.case.Step`` with every field written out."""
+
+    train: str | None = None
+    evaluate: str | None = None
+    backward: str | None = None
+    through_update: tuple[str, str] | None = None
+    name: str | None = None
+    gradients: tuple[Gradient, ...] = ()
+    observe: tuple[Quantity, ...] = ()
+
+
+class Describe(msgspec.Struct, frozen=True, tag_field="op", tag="describe"):
+    """Ask who is there."""
+
+
+class Run(msgspec.Struct, frozen=True, tag_field="op", tag="run"):
+    """Ask one case. ``layer`` and ``program`` follow from ``case``, and spare a host deriving them."""
+
+    case: Case
+    layer: Layer
+    program: tuple[Call, ...]
+
+    @classmethod
+    def of(cls, case: Case) -> Run:
+        """Return the request for a case."""
+        return cls(case, case.layer, tuple(call_of(step) for step in case.program))
+
+
+class Exit(msgspec.Struct, frozen=True, tag_field="op", tag="exit"):
+    """Ask the host to end; nothing is answered."""
+
+
+Request: TypeAlias = Describe | Run | Exit
+
+
+class Described(msgspec.Struct, frozen=True):
+    """Who is there, and which optional methods the adapter has."""
+
+    implementation: Implementation
+    abilities: tuple[str, ...] = ()
+
+
+class StepError(msgspec.Struct, frozen=True):
+    """An error that a call ended in."""
+
+    type: str
+    message: str
+
+
+class StepReply(msgspec.Struct, frozen=True):
+    """How one call ended."""
+
+    raises: StepError | None = None
+
+
+class Ran(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of a case; the arrays are named ``STEP:QUANTITY``."""
+
+    dialect: Dialect
+    unsupported: str | None = None
+    create: StepReply = StepReply()
+    steps: tuple[StepReply, ...] = ()
+    seconds: float = 0.0
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """A fault of adapter or host; ``step`` is what it was doing, such as ``import``."""
+
+    step: str
+    type: str
+    message: str
+    traceback: str = ""
+
+
+class Failed(msgspec.Struct, frozen=True):
+    """The answer to any request that could not be served; any other answer has no ``error``."""
+
+    error: Failure | None = None
+
+
+def call_of(step: Step) -> Call:
+    """Return the step as it travels."""
+    return Call(
+        train=step.train, evaluate=step.evaluate, backward=step.backward, through_update=step.through_update,
+        name=step.name, gradients=step.gradients, observe=step.observe,
+    )  # fmt: skip

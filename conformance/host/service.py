@@ -1,0 +1,95 @@
+"""Serves the requests of the protocol with one adapter, in whatever process it runs."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+
+import msgspec
+
+from conformance.adapters.contract import Adapter
+from conformance.errors import ConformanceError, HostError
+from conformance.host.frames import Frame
+from conformance.host.messages import Describe, Described, Exit, Failed, Failure, Request, Run
+from conformance.host.play import AdapterFault, play
+
+__all__ = ["Service", "abilities", "unsendable"]
+
+_REQUEST: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)
+
+
+def _hook(value: object) -> object:
+    if isinstance(value, str):  # torch.__version__ is of a class derived from str
+        return str(value)
+    raise TypeError(f"cannot send a {type(value).__name__}: {value!r}")
+
+
+_encode = msgspec.json.Encoder(enc_hook=_hook).encode
+
+
+class Service:
+    """Answers requests; the adapter is loaded for the first one, and its faults are answers too."""
+
+    def __init__(self, load: Callable[[], Adapter]) -> None:
+        self._load = load
+        self._adapter: Adapter | Failed | None = None
+
+    def answer(self, frame: Frame) -> Frame | None:
+        """Return the answer to a request, ``None`` if it asks to end."""
+        try:
+            request = _REQUEST.decode(frame.message)
+        except msgspec.MsgspecError as error:
+            return _failed("protocol", error)
+        if isinstance(request, Exit):
+            return None
+        if self._adapter is None:
+            self._adapter = self._loaded()
+        if isinstance(self._adapter, Failed):
+            return Frame(_encode(self._adapter))
+        if isinstance(request, Describe):
+            return _describe(self._adapter)
+        return _run(self._adapter, request, frame)
+
+    def _loaded(self) -> Adapter | Failed:
+        try:
+            return self._load()
+        except Exception as error:
+            return Failed(_failure("import", error))
+
+
+def abilities(adapter: Adapter) -> tuple[str, ...]:
+    """Return the names of the optional methods that an adapter has beyond the contract."""
+    names = (name for name in dir(adapter) if not name.startswith("_") and not hasattr(Adapter, name))
+    return tuple(name for name in names if callable(getattr(type(adapter), name, None)))
+
+
+def unsendable(error: HostError) -> Frame:
+    """Return what is answered in place of an answer that cannot travel."""
+    return _failed("answer", error)
+
+
+def _describe(adapter: Adapter) -> Frame:
+    try:
+        return Frame(_encode(Described(adapter.describe(), abilities(adapter))))
+    except Exception as error:
+        return _failed("describe", error)
+
+
+def _run(adapter: Adapter, request: Run, frame: Frame) -> Frame:
+    try:
+        ran, arrays = play(adapter, request, frame.arrays)
+        return Frame(_encode(ran), arrays)
+    except AdapterFault as fault:
+        return _failed(fault.step, fault.__cause__ or fault)
+    except Exception as error:
+        return _failed("run", error)
+
+
+def _failed(step: str, error: BaseException) -> Frame:
+    return Frame(_encode(Failed(_failure(step, error))))
+
+
+def _failure(step: str, error: BaseException) -> Failure:
+    # What is raised for users is told in full by its text.
+    told = "" if isinstance(error, ConformanceError) else "".join(traceback.format_exception(error))
+    return Failure(step, type(error).__name__, str(error), told)

@@ -1,0 +1,228 @@
+"""A session with one adapter: starts its host when needed, puts cases, starts it again after a crash."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import threading
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, TypeVar
+
+import msgspec
+
+from conformance.adapters.contract import Implementation
+from conformance.adapters.registry import AdapterSpec, find, load
+from conformance.corpus.case import Case
+from conformance.corpus.inputs import generate
+from conformance.errors import AdapterError, HostError
+from conformance.host.client import Host, HostDied, HostTimedOut
+from conformance.host.environment import host_environment
+from conformance.host.frames import Frame
+from conformance.host.messages import Describe, Described, Exit, Failed, Failure, Ran, Run
+from conformance.host.observation import Crashed, Faulty, Observation, Outcome, Raised
+from conformance.host.service import Service
+
+__all__ = ["START_LIMIT", "HostSession"]
+
+#: Seconds for a host to start: importing a framework on a busy machine takes most of a minute.
+START_LIMIT = 180.0
+
+T = TypeVar("T")
+_encode = msgspec.json.Encoder().encode
+_DESCRIBE, _EXIT = Frame(_encode(Describe())), Frame(_encode(Exit()))
+
+
+class _Fault(Exception):
+    """A host answered that it, or its adapter, failed."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(f"{failure.step}: {failure.type}: {failure.message}")
+        self.failure = failure
+
+
+class _Channel(Protocol):
+    """What a session needs of a host, be it a process or not."""
+
+    @property
+    def is_alive(self) -> bool: ...
+
+    def request(self, frame: Frame, time_limit: float | None = None) -> Frame: ...
+
+    def send_and_close(self, frame: Frame) -> None: ...
+
+
+class HostSession:
+    """One adapter in a host of its own. Threads may share it; they take turns.
+
+    Args:
+        adapter: a name of the registry, or ``module:Class``.
+        time_limit: seconds that a case may take.
+        start_limit: seconds that starting may take.
+        device: ``cpu`` or ``cuda``.
+        in_process: serve the requests in this very process, for debuggers: no crash isolation and
+            no time limit, and the environment variables of a host are set for the process.
+        command: the host to start instead of this interpreter, such as the Python of another
+            environment; it has the worker's arguments in it.
+        memory_limit: bytes of address space of the host (Linux only).
+
+    Raises:
+        AdapterError: no adapter is named so.
+    """
+
+    def __init__(
+        self, adapter: str, *, time_limit: float = 60.0, start_limit: float = START_LIMIT, device: str = "cpu",
+        in_process: bool = False, command: Sequence[str] | None = None, memory_limit: int | None = None,
+    ) -> None:  # fmt: skip
+        self.adapter = adapter
+        self._spec = AdapterSpec(adapter, "") if command is not None else find(adapter)
+        self._command = tuple(command or (sys.executable, "-m", "conformance.host.worker", adapter))
+        self._time_limit, self._start_limit, self._memory_limit = time_limit, start_limit, memory_limit
+        self._device, self._in_process = device, in_process
+        self._scratch: tempfile.TemporaryDirectory[str] | None = None
+        self._channel: _Channel | None = None
+        self._implementation: Implementation | None = None
+        self._refusal: str | None = None
+        self._lock = threading.RLock()
+
+    def __enter__(self) -> HostSession:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def implementation(self) -> Implementation:
+        """Return who is asked; starts the host the first time.
+
+        Raises:
+            AdapterError: the host does not start, or its adapter does not import; so each time.
+        """
+        with self._lock:
+            if self._implementation is None:
+                if self._refusal is None:
+                    self._refusal = self._first_start()
+                if self._refusal is not None:
+                    raise AdapterError(self._refusal, hint=self._hint())
+            assert self._implementation is not None
+            return self._implementation
+
+    def observe(self, case: Case) -> Observation | Crashed | Faulty:
+        """Put a case and return what came back; the host is started if it does not run.
+
+        Raises:
+            AdapterError: the host has never started.
+        """
+        with self._lock:
+            self.implementation  # noqa: B018  (its error is the same for every case)
+            try:
+                arrays = generate(case)
+                return _observation(*self._ask(Frame(_encode(Run.of(case)), arrays), Ran, self._time_limit))
+            except HostTimedOut as error:
+                return Crashed(f"the implementation did not answer: {error}")
+            except HostDied as error:
+                return Crashed(f"the implementation took its host down: {error}")
+            except HostError as error:
+                return Faulty(f"the host does not keep to the protocol: {error}")
+            except _Fault as fault:
+                return Faulty(_told(fault.failure))
+
+    def close(self) -> None:
+        """End the host. The session can be used again, and starts another."""
+        with self._lock:
+            if self._channel is not None:
+                self._channel.send_and_close(_EXIT)
+                self._channel = None
+            if self._scratch is not None:
+                self._scratch.cleanup()
+                self._scratch = None
+
+    def _first_start(self) -> str | None:
+        """Start, and return what went wrong, or ``None``."""
+        try:
+            self._running()
+        except HostError as error:
+            return f"adapter {self.adapter}: the host does not start: {error.args[0]}"
+        except _Fault as fault:
+            return f"adapter {self.adapter}: {_told(fault.failure)}"
+        return None
+
+    def _hint(self) -> str:
+        if not self._spec.is_installed:
+            return f"install what it needs: {self._spec.install}"
+        return f"try it by itself: {' '.join(self._command)} < /dev/null"
+
+    def _running(self) -> _Channel:
+        if self._channel is None or not self._channel.is_alive:
+            self._channel = self._start()
+            try:
+                described, _ = _answer(self._channel.request(_DESCRIBE, self._start_limit), Described)
+            except (HostError, _Fault):
+                self._channel.send_and_close(_EXIT)
+                self._channel = None
+                raise
+            self._implementation = described.implementation
+        return self._channel
+
+    def _start(self) -> _Channel:
+        if self._scratch is None:
+            self._scratch = tempfile.TemporaryDirectory(prefix="conformance-", ignore_cleanup_errors=True)
+        environment = host_environment(self._device, Path(self._scratch.name))
+        if self._in_process:
+            os.environ.update(environment)
+            return _InProcess(Service(partial(load, self._spec)))
+        return Host(self._command, environment, self._time_limit, self._memory_limit)
+
+    def _ask(self, frame: Frame, kind: type[T], time_limit: float) -> tuple[T, Frame]:
+        return _answer(self._running().request(frame, time_limit), kind)
+
+
+class _InProcess:
+    """A host without a process."""
+
+    is_alive = True
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def request(self, frame: Frame, time_limit: float | None = None) -> Frame:
+        answer = self._service.answer(frame)
+        assert answer is not None
+        return answer
+
+    def send_and_close(self, frame: Frame) -> None:
+        self._service.answer(frame)
+
+
+def _answer(frame: Frame, kind: type[T]) -> tuple[T, Frame]:
+    """Decode an answer of that kind; a failure is raised."""
+    try:
+        failed = msgspec.json.decode(frame.message, type=Failed)
+        if failed.error is not None:
+            raise _Fault(failed.error)
+        return msgspec.json.decode(frame.message, type=kind), frame
+    except msgspec.MsgspecError as error:
+        raise HostError(f"malformed answer: {error}; it starts with {frame.message[:200]!r}") from None
+
+
+def _told(failure: Failure) -> str:
+    text = f"{failure.step} failed: {failure.type}: {failure.message}"
+    return f"{text}\n{failure.traceback}" if failure.traceback else text
+
+
+def _observation(ran: Ran, frame: Frame) -> Observation:
+    outcomes: dict[tuple[int, str], Outcome] = {}
+    for name, array in frame.arrays.items():
+        number, _, quantity = name.partition(":")
+        if not (number.isdigit() and quantity):
+            raise HostError(f"the answer has an array {name!r}; expected names such as `1:y`")
+        outcomes[int(number), quantity] = array
+    for step, reply in enumerate((ran.create, *ran.steps)):
+        if reply.raises is not None:
+            outcomes[step, "outcome"] = Raised(reply.raises.type, reply.raises.message)
+    return Observation(ran.dialect, ran.unsupported, outcomes, ran.seconds)
