@@ -19,7 +19,8 @@ from conformance.definition.clauses import CLAUSES
 __all__ = ["LINTS", "Finding", "lint"]
 
 _PROSE = re.compile(
-    r"\b(should|shall|must|tests?|tested|testing|checks?|checked|ensures?|verif(y|ies)|makes? sure|expect(s|ed)?)\b",
+    r"\b(should|shall|must|tests?|tested|testing|checks?|checked|ensures?|verif(y|ies)|makes? sure"
+    r"|expect(s|ed)?)\b",
     re.IGNORECASE,
 )
 _REPORT = re.compile(r"[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+#[1-9][0-9]*")
@@ -53,7 +54,7 @@ def lint(definitions: Sequence[Definition], *, whole: bool = True) -> list[Findi
 
 
 def clauses_without_case(definitions: Sequence[Definition]) -> Iterator[Finding]:
-    """Every clause is cited by a case."""
+    """Find clauses that no case cites."""
     cited = {number for definition in definitions for case in definition.cases for number in case.clauses}
     lines = Path(clauses.__file__).read_text(encoding="utf-8").splitlines()
     for number in CLAUSES:
@@ -63,14 +64,14 @@ def clauses_without_case(definitions: Sequence[Definition]) -> Iterator[Finding]
 
 
 def repeated_clauses(definitions: Sequence[Definition]) -> Iterator[Finding]:
-    """A case cites a clause once."""
+    """Find definitions that cite a clause twice."""
     for definition in definitions:
         if any(len(set(case.clauses)) < len(case.clauses) for case in definition.cases):
             yield _finding(definition, f"{definition.name} cites a clause twice")
 
 
 def duplicate_facts(definitions: Sequence[Definition]) -> Iterator[Finding]:
-    """Two definitions state different facts."""
+    """Find definitions that state the fact of another."""
     seen: dict[str, Definition] = {}
     for definition in definitions:
         for fact in dict.fromkeys(case.fact.casefold().rstrip(".") for case in definition.cases):
@@ -81,7 +82,7 @@ def duplicate_facts(definitions: Sequence[Definition]) -> Iterator[Finding]:
 
 
 def duplicate_questions(definitions: Sequence[Definition]) -> Iterator[Finding]:
-    """Two cases differ in what they ask, not in their descriptions alone."""
+    """Find cases that differ from another in their descriptions alone."""
     seen: dict[str, str] = {}
     for definition in definitions:
         for case in definition.cases:
@@ -91,7 +92,7 @@ def duplicate_questions(definitions: Sequence[Definition]) -> Iterator[Finding]:
 
 
 def prose(definitions: Sequence[Definition]) -> Iterator[Finding]:
-    """A fact is one sentence that says what is."""
+    """Find facts that are not one sentence, or do not say what is."""
     for definition in definitions:
         for fact in dict.fromkeys(case.fact for case in definition.cases):
             if match := _PROSE.search(fact):
@@ -101,7 +102,7 @@ def prose(definitions: Sequence[Definition]) -> Iterator[Finding]:
 
 
 def shapes_outside_palette(definitions: Sequence[Definition]) -> Iterator[Finding]:
-    """Every shape is one of the palette, and no training forward has one row."""
+    """Find shapes outside the palette, and training forwards on one row."""
     for definition in definitions:
         messages = (message for case in definition.cases for message in _odd_shapes(case))
         for message in dict.fromkeys(messages):
@@ -109,7 +110,7 @@ def shapes_outside_palette(definitions: Sequence[Definition]) -> Iterator[Findin
 
 
 def odd_reports(definitions: Sequence[Definition]) -> Iterator[Finding]:
-    """What was reported elsewhere is named ``owner/repository#number``."""
+    """Find reports that are not named ``owner/repository#number``."""
     for definition in definitions:
         for report in dict.fromkeys(report for case in definition.cases for report in case.reported):
             if not _REPORT.fullmatch(report):

@@ -30,7 +30,8 @@ def test_a_finding_is_printed_with_its_place(tmp_path: Path, capsys: pytest.Capt
     root = tmp_path / "cases"
     root.mkdir()
     (root / "own.yaml").write_text(
-        'title: T\ncases:\n  - name: n\n    fact: It should work.\n    clauses: ["1.1"]\n    steps: [{train: a}]\n',
+        "title: T\ncases:\n  - name: n\n    fact: It should work.\n"
+        '    clauses: ["1.1"]\n    steps: [{train: a}]\n',
         encoding="utf-8",
     )
     assert 1 == run(str(root))

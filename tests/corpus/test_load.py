@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import time
@@ -244,6 +245,13 @@ def test_the_installed_package_has_its_own_corpus(monkeypatch: pytest.MonkeyPatc
     """Away from a checkout the corpus is the folder inside the package."""
     monkeypatch.setattr("conformance.corpus.load.checkout", lambda: None)
     assert ("conformance", "cases") == default_root().parts[-2:]
+
+
+def test_ids_are_safe() -> None:
+    """An id needs no quoting in a URL fragment, a node id of pytest or a pattern."""
+    word = r"[A-Za-z0-9._+-]+"
+    safe = re.compile(rf"({word}/)+{word}(\[{word}={word}(,{word}={word})*\])?")
+    assert [] == [case.id for case in load_corpus() if not safe.fullmatch(case.id)]
 
 
 def test_ids_are_unique() -> None:
