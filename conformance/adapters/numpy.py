@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 
 from conformance.adapters.contract import Adapter as BaseAdapter
@@ -34,7 +35,7 @@ class Adapter(BaseAdapter):
         """Name NumPy and its version."""
         return Implementation(name="numpy", versions={"numpy": np.__version__}, documentation="docs/bounds.md")
 
-    def dialect_for(self, layer: LayerConfig) -> Dialect:
+    def dialect_for(self, layer: LayerConfig) -> Dialect:  # noqa: ARG002 the same for every layer
         """Declare what the paper says, a leaf for the statistics and a differentiable update."""
         return _DIALECT
 
@@ -148,8 +149,4 @@ class _Forward:
 
 
 def _dtype(name: str) -> Any:
-    if name == "bfloat16":
-        import ml_dtypes
-
-        return ml_dtypes.bfloat16
-    return np.dtype(name)
+    return np.dtype(ml_dtypes.bfloat16 if name == "bfloat16" else name)

@@ -15,7 +15,7 @@ __all__ = ["VERBS", "main"]
 
 #: Each verb is a module of this package with ``SUMMARY``, ``configure(parser)`` and
 #: ``execute(arguments) -> int``; only the one asked for does more than describe itself.
-VERBS = {name: name for name in ("run", "report", "merge", "diff", "show", "summary", "list", "check", "smoke")}
+VERBS = {name: name for name in ("run", "report", "merge", "diff", "show", "summary", "list", "check")}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -14,9 +14,12 @@ from numpy.typing import NDArray
 
 from conformance.definition.rules import Rules
 
-__all__ = ["Forward", "Parameters", "State", "average", "by_channel", "canonical", "column", "forward", "statistics"]
+__all__ = [
+    "Forward", "Parameters", "State", "average", "by_channel", "canonical", "column", "effective_gamma", "forward",
+    "inverse_scale", "row_mean", "row_sum", "statistics",
+]  # fmt: skip
 
-Array: TypeAlias = NDArray[Any]
+Array: TypeAlias = NDArray[np.floating[Any]]
 
 
 def by_channel(x: Array) -> Array:
@@ -34,6 +37,18 @@ def column(values: Array | None, channels: int, dtype: Any, default: float) -> A
     if values is None:
         return np.full((channels, 1), default, dtype=dtype)
     return values.astype(dtype).reshape(-1, 1)
+
+
+def row_mean(rows: Array) -> Array:
+    """Return the average of each row, ``(C, 1)``."""
+    means: Array = rows.mean(axis=1, keepdims=True)
+    return means
+
+
+def row_sum(rows: Array) -> Array:
+    """Return the sum of each row, ``(C, 1)``."""
+    sums: Array = rows.sum(axis=1, keepdims=True)
+    return sums
 
 
 @dataclass(frozen=True)
@@ -106,7 +121,7 @@ def statistics(x: Array, shape: tuple[int, ...], rules: Rules) -> tuple[Array, A
 def average(rows: Array, shape: tuple[int, ...], rules: Rules) -> Array:
     """Average over what belongs together: a whole channel, giving ``(C, 1)``, unless ``rules.axes`` errs."""
     if rules.axes == "channel":
-        return rows.mean(axis=1, keepdims=True)
+        return row_mean(rows)
     if rules.axes == "all":
         return np.full_like(rows, rows.mean())
     parts = rows.reshape(shape[1], shape[0], -1)

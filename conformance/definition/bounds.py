@@ -15,10 +15,12 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from conformance.definition.batch_norm import Array, Forward, State, effective_gamma, inverse_scale
+from conformance.definition.batch_norm import Array, Forward, State, effective_gamma, inverse_scale, row_mean, row_sum
 from conformance.definition.rules import Rules
 
-__all__ = ["ForwardErrors", "Precision", "StateErrors", "forward_errors", "gradient_errors", "precision_of", "update_errors"]
+__all__ = [
+    "ForwardErrors", "Precision", "StateErrors", "forward_errors", "gradient_errors", "precision_of", "update_errors",
+]  # fmt: skip
 
 _PLAIN_ONLY = np.array([0.0, 1.0]).reshape(2, 1, 1)
 
@@ -53,7 +55,10 @@ class StateErrors:
 
 @dataclass(frozen=True)
 class ForwardErrors:
-    """Error bounds inside a forward: statistics ``(2, C, 1)``, relative of ``1/s``, ``xhat`` and ``y`` ``(2, C, n)``."""
+    """Error bounds inside a forward.
+
+    Those of the statistics and the relative one of ``1/s`` are ``(2, C, 1)``, ``xhat`` and ``y`` ``(2, C, n)``.
+    """
 
     mean: Array
     var: Array
@@ -82,11 +87,11 @@ def forward_errors(call: Forward, state: StateErrors, precision: Precision, rule
 def _batch_errors(call: Forward, precision: Precision, rules: Rules) -> StateErrors:
     u, n = precision.unit, call.x.shape[1]
     c = precision.growth(n)
-    size = np.abs(call.x).mean(axis=1, keepdims=True)
+    size = row_mean(np.abs(call.x))
     mean = c * u * size
     var = (c + 2) * u * call.batch_var + mean * mean
     if rules.variance_algorithm == "one-pass":
-        square = (call.x * call.x).mean(axis=1, keepdims=True)
+        square = row_mean(call.x * call.x)
         centre = np.abs(call.batch_mean)
         var = (c + 1) * u * square + 2 * centre * mean + mean * mean + u * centre**2 + u * call.batch_var
     return StateErrors(mean, var)
@@ -115,8 +120,10 @@ def update_errors(state: State, errors: StateErrors, kept: State, batch: StateEr
     u = precision.unit
 
     def one(old: Array, old_error: Array, new: Array, new_error: Array) -> Array:
+        new_error = new_error.max(axis=2, keepdims=True)
         rounding = np.abs(new - old) + np.abs((1 - weight) * old) + np.abs(weight * new)
-        return weight * new_error + 3 * u * rounding + abs(1 - weight) * old_error + precision.floor
+        total: Array = weight * new_error + 3 * u * rounding + abs(1 - weight) * old_error + precision.floor
+        return total
 
     return StateErrors(
         mean=one(state.mean, errors.mean, kept.mean, batch.mean),
@@ -124,24 +131,26 @@ def update_errors(state: State, errors: StateErrors, kept: State, batch: StateEr
     )
 
 
-def gradient_errors(call: Forward, errors: ForwardErrors, dy: Array, precision: Precision, rules: Rules) -> dict[str, Array]:
+def gradient_errors(
+    call: Forward, errors: ForwardErrors, dy: Array, precision: Precision, rules: Rules
+) -> dict[str, Array]:
     """Bound the errors of the gradients: ``x`` as ``(2, C, n)``, the others as ``(2, C, 1)``."""
     u, n = precision.unit, dy.shape[1]
     c = precision.growth(n)
     size = np.abs(dy)
     gamma = np.abs(effective_gamma(call.parameters, rules))
-    sum_size = size.sum(axis=1, keepdims=True)
+    sum_size = row_sum(size)
     dbeta = c * u * sum_size
-    products = np.abs(dy * call.xhat).sum(axis=1, keepdims=True)
-    folded = (size * (np.abs(call.x) + np.abs(call.mean))).sum(axis=1, keepdims=True) * call.inverse
+    products = row_sum(np.abs(dy * call.xhat))
+    folded = row_sum(size * (np.abs(call.x) + np.abs(call.mean))) * call.inverse
     dgamma = c * u * products + (size * errors.xhat).sum(axis=2, keepdims=True) + _PLAIN_ONLY * c * u * folded
     scaled = call.inverse * (1 + errors.relative)
-    if call.mode == "train":
+    if call.mode == "train" or rules.evaluate_gradient == "through statistics":
         dx = gamma * scaled * _train_bracket_error(call, errors, dy, dgamma, precision, rules)
     else:
         dx = gamma * call.inverse * size * (errors.relative + 3 * u)
     by_mean = gamma * scaled * (c * u * sum_size + sum_size * (errors.relative + 3 * u))
-    by_var = _by_variance_error(call, errors, dy, dgamma, products, precision)
+    by_var = _by_variance_error(call, errors, dgamma, products, precision)
     named = {"x": dx, "gamma": dgamma, "beta": dbeta, "running_mean": by_mean, "running_var": by_var}
     return {name: error + precision.floor for name, error in named.items()}
 
@@ -152,9 +161,9 @@ def _train_bracket_error(
     """Bound the error of ``dy - avg(dy) - xhat * avg(dy * xhat)``, ``(2, C, n)``."""
     u, n = precision.unit, dy.shape[1]
     c = precision.growth(n)
-    projection = np.abs((dy * call.xhat).mean(axis=1, keepdims=True))
-    terms = np.abs(dy) + np.abs(dy.mean(axis=1, keepdims=True)) + np.abs(call.xhat) * projection
-    bracket = 4 * u * terms + c * u * np.abs(dy).mean(axis=1, keepdims=True) + terms * errors.relative
+    projection = np.abs(row_mean(dy * call.xhat))
+    terms = np.abs(dy) + np.abs(row_mean(dy)) + np.abs(call.xhat) * projection
+    bracket: Array = 4 * u * terms + c * u * row_mean(np.abs(dy)) + terms * errors.relative
     bracket = bracket + (np.abs(call.xhat) + errors.xhat) * dgamma / n + errors.xhat * projection
     if rules.variance_algorithm == "one-pass":
         bracket = bracket + 4 * u * projection * call.inverse * (np.abs(call.x) + np.abs(call.mean))
@@ -162,12 +171,13 @@ def _train_bracket_error(
 
 
 def _by_variance_error(
-    call: Forward, errors: ForwardErrors, dy: Array, dgamma: Array, products: Array, precision: Precision
+    call: Forward, errors: ForwardErrors, dgamma: Array, products: Array, precision: Precision
 ) -> Array:
     """Bound the error of ``slope * sum(dy * (x - mean))``: that of ``dgamma``, scaled by ``gamma / (2 s^2)``."""
     gamma = np.abs(call.parameters.gamma)
     scale = gamma * np.abs(call.slope) / call.inverse
-    return scale * (1 + 3 * errors.relative) * (dgamma + products * (3 * errors.relative + 6 * precision.unit))
+    total: Array = scale * (1 + 3 * errors.relative) * (dgamma + products * (3 * errors.relative + 6 * precision.unit))
+    return total
 
 
 def precision_of(dtype: Any) -> Precision:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from conformance.definition.batch_norm import Array, Forward, average, effective_gamma
+from conformance.definition.batch_norm import Array, Forward, average, effective_gamma, row_sum
 from conformance.definition.rules import Rules
 
 __all__ = ["gradients", "statistics_gradients", "update_gradient"]
@@ -45,7 +45,7 @@ def _dx(call: Forward, dy: Array, rules: Rules) -> Array:
 def _dgamma(call: Forward, dy: Array, rules: Rules) -> Array:
     xhat = call.xhat
     if rules.dgamma == "zero" or rules.gamma == "ignored":
-        return 0 * dy.sum(axis=1, keepdims=True)
+        return 0 * row_sum(dy)
     if rules.dgamma == "uncentred":
         xhat = call.x * call.inverse
     elif rules.dgamma == "unscaled":
@@ -54,12 +54,12 @@ def _dgamma(call: Forward, dy: Array, rules: Rules) -> Array:
         xhat = (call.x - call.batch_mean) / (call.batch_var + dy.dtype.type(call.parameters.epsilon)) ** 0.5
     elif rules.gamma == "after beta":
         xhat = xhat + call.parameters.beta
-    dgamma = (dy * xhat).sum(axis=1, keepdims=True)
+    dgamma = row_sum(dy * xhat)
     return dgamma / dy.dtype.type(dy.shape[1]) if rules.dgamma == "average" else dgamma
 
 
 def _dbeta(call: Forward, dy: Array, rules: Rules) -> Array:
-    dbeta = dy.sum(axis=1, keepdims=True)
+    dbeta = row_sum(dy)
     if rules.dbeta == "zero" or rules.beta == "ignored":
         return 0 * dbeta
     if rules.dbeta == "scaled" or rules.gamma == "after beta":
@@ -74,8 +74,8 @@ def statistics_gradients(call: Forward, dy: Array, rules: Rules) -> dict[str, Ar
     """
     gamma = effective_gamma(call.parameters, rules)
     return {
-        "running_mean": -gamma * call.inverse * dy.sum(axis=1, keepdims=True),
-        "running_var": gamma * call.slope * (dy * (call.x - call.mean)).sum(axis=1, keepdims=True),
+        "running_mean": -gamma * call.inverse * row_sum(dy),
+        "running_var": gamma * call.slope * row_sum(dy * (call.x - call.mean)),
     }
 
 
@@ -88,4 +88,5 @@ def update_gradient(earlier: Forward, by_state: dict[str, Array], weight: float,
     n = earlier.x.shape[1]
     through_mean = by_state["running_mean"] * (weight / n)
     through_var = by_state["running_var"] * (2 * weight * factor / n)
-    return through_mean + through_var * (earlier.x - earlier.batch_mean)
+    total: Array = through_mean + through_var * (earlier.x - earlier.batch_mean)
+    return total

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from conformance.definition.batch_norm import Array, State
+from conformance.definition.batch_norm import Array, State, row_mean
 from conformance.definition.rules import Rules
 
 __all__ = ["Batch", "kept_mean", "kept_variance", "moves", "update", "update_weight", "variance_factor"]
@@ -72,16 +72,16 @@ def update(state: State, batch: Batch, momentum: float | None, rules: Rules) -> 
 
 def kept_mean(batch: Batch, rules: Rules) -> Array:
     """Return what is blended into the running mean, shape ``(C, 1)``."""
-    mean = batch.mean.mean(axis=1, keepdims=True)
+    mean = row_mean(batch.mean)
     return mean * _bessel(batch.n, mean.dtype.type) if rules.mean_factor == "bessel" else mean
 
 
 def kept_variance(batch: Batch, rules: Rules) -> Array:
     """Return what is blended into the running variance, shape ``(C, 1)``."""
-    var = batch.var.mean(axis=1, keepdims=True)
+    var = row_mean(batch.var)
     if rules.variance_kept == "second moment":
-        var = var + batch.mean.mean(axis=1, keepdims=True) ** 2
-    estimate = var * variance_factor(batch, rules, var.dtype.type)
+        var = var + row_mean(batch.mean) ** 2
+    estimate: Array = var * variance_factor(batch, rules, var.dtype.type)
     if rules.variance_kept == "with epsilon":
         return estimate + var.dtype.type(batch.epsilon)
     if rules.variance_kept == "standard deviation":

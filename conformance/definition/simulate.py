@@ -11,16 +11,36 @@ import numpy as np
 
 from conformance.corpus.case import Case, Step
 from conformance.definition.batch_norm import (
-    Array, Forward, Parameters, State, average, by_channel, canonical, column, forward, statistics,
+    Array,
+    Forward,
+    Parameters,
+    State,
+    by_channel,
+    canonical,
+    column,
+    forward,
+    statistics,
 )  # fmt: skip
 from conformance.definition.bounds import (
-    ForwardErrors, Precision, StateErrors, forward_errors, gradient_errors, precision_of, update_errors,
+    ForwardErrors,
+    Precision,
+    StateErrors,
+    forward_errors,
+    gradient_errors,
+    precision_of,
+    update_errors,
 )  # fmt: skip
 from conformance.definition.gradients import gradients, statistics_gradients, update_gradient
 from conformance.definition.prediction import Expected, Key, Predicted, Prediction, Refused, Undetermined
 from conformance.definition.rules import Rules
 from conformance.definition.running_state import (
-    Batch, kept_mean, kept_variance, moves, update, update_weight, variance_factor,
+    Batch,
+    kept_mean,
+    kept_variance,
+    moves,
+    update,
+    update_weight,
+    variance_factor,
 )  # fmt: skip
 
 __all__ = ["simulate"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
+import msgspec
+
 from conformance.adapters.contract import Implementation
 from conformance.definition.dialect import Dialect
 from conformance.results.rows import ImplementationRow
@@ -23,8 +25,6 @@ def implementation_row(implementation: Implementation, dialect: Dialect | None) 
 
 def joined(one: ImplementationRow, other: ImplementationRow) -> ImplementationRow:
     """Return one row for both; an option that varies with the layer is shown as ``a / b``."""
-    import msgspec
-
     options = dict(one.dialect)
     for choice, option in other.dialect.items():
         known = options.get(choice, option).split(" / ")

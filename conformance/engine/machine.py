@@ -7,6 +7,7 @@ import platform
 from collections.abc import Sequence
 from dataclasses import fields
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -30,7 +31,9 @@ def machine() -> dict[str, str]:
     }
 
 
-def run_row(cases: Sequence[Case], *, corpus: Sequence[Case], not_installed: dict[str, str], selection: str = "") -> RunRow:
+def run_row(
+    cases: Sequence[Case], *, corpus: Sequence[Case], not_installed: dict[str, str], selection: str = ""
+) -> RunRow:
     """Return the first row of a run of ``cases`` out of ``corpus``; its columns are still unknown."""
     return RunRow(
         suite=__version__,
@@ -71,7 +74,7 @@ def _default(field: msgspec.structs.FieldInfo) -> Any:
 
 def _processor() -> str:
     try:
-        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+        with Path("/proc/cpuinfo").open(encoding="utf-8") as lines:
             return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from pathlib import Path
 
 from conformance.corpus.case import Case
-from conformance.engine.cell import Session, cell_of
+from conformance.engine.adapters import CANARY
+from conformance.engine.cell import cell_of
 from conformance.errors import ConformanceError
+from conformance.host.session import HostSession
 from conformance.report.page import REPORT_NAME, write_report
 from conformance.results.read import read_results
 from conformance.results.rows import CellRow
 
-__all__ = ["CANARY", "CanaryError", "publish", "refuse_if_canary_differs"]
-
-CANARY = "numpy"
+__all__ = ["CanaryError", "publish", "refuse_if_canary_differs"]
 
 
 class CanaryError(ConformanceError):
@@ -23,7 +24,7 @@ class CanaryError(ConformanceError):
     exit_code = 3
 
 
-def publish(results: Path, cases: Sequence[Case], canary: Session) -> Path:
+def publish(results: Path, cases: Sequence[Case]) -> Path:
     """Write ``index.html`` beside a results file, once the canary agrees on every case in it.
 
     Cells that the canary has in the file count; on the other cases it is asked now.
@@ -37,9 +38,10 @@ def publish(results: Path, cases: Sequence[Case], canary: Session) -> Path:
     kept = read_results(results)
     known = [cell for cell in kept.cells if kept.implementation(cell.implementation).name == CANARY]
     refuse_if_canary_differs(known)
-    asked = {cell.case for cell in known}
-    needed = {cell.case for cell in kept.cells} - asked
-    refuse_if_canary_differs(cell_of(case, canary).row for case in cases if case.id in needed)
+    needed = {cell.case for cell in kept.cells} - {cell.case for cell in known}
+    if needed:
+        with closing(HostSession(CANARY, time_limit=60, in_process=True)) as canary:
+            refuse_if_canary_differs(cell_of(case, canary).row for case in cases if case.id in needed)
     write_report(kept, page)
     return page
 

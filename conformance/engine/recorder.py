@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from collections import Counter
@@ -90,6 +89,6 @@ class Recorder:
             shutil.copyfileobj(old, new)
         fresh.cells = self._writer.cells
         fresh.close()
-        os.replace(fresh.path, self.path)
+        fresh.path.replace(self.path)
         self._writer = ResultsWriter.appending(self.path, fresh.cells)
         self._written = dict(self._columns)

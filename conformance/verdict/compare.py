@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from conformance.definition.prediction import Expected
 
-__all__ = ["Comparison", "Mismatch", "apart", "compare", "widened"]
+__all__ = ["Comparison", "Mismatch", "apart", "compare", "distance", "widened"]
 
 Array = NDArray[Any]
 
@@ -85,10 +85,12 @@ def widened(reference: Expected, declared: Expected) -> bool:
     return bool((declared.plain > 2 * reference.plain).any())
 
 
-def distance(one: Expected, observed: Array) -> float:
-    """Return the largest error over tight bound; infinite where shape or dtype differ."""
+def distance(one: Expected, observed: Array, unit: Array) -> float:
+    """Return the largest error over ``unit``, the bounds of another prediction; infinite where shapes differ."""
     comparison = compare(observed, one)
-    return float("inf") if isinstance(comparison, Mismatch) else float(comparison.ratio.max(initial=0.0))
+    if isinstance(comparison, Mismatch) or unit.shape != comparison.error.shape:
+        return float("inf")
+    return float(_over(comparison.error, unit).max(initial=0.0))
 
 
 def _over(error: Array, bound: Array) -> Array:

@@ -9,7 +9,7 @@ from itertools import combinations
 from conformance.definition.prediction import Expected, Key, Prediction
 from conformance.definition.rules import Rules
 from conformance.definition.variants import VARIANTS, apply
-from conformance.verdict.compare import Array, Comparison, apart, compare, distance
+from conformance.verdict.compare import Array, Comparison, apart, compare, distance, widened
 from conformance.verdict.oracle import Question
 
 __all__ = ["Explanation", "explain"]
@@ -42,22 +42,28 @@ class Explanation:
         return f"no variant explains it; the nearest is '{' + '.join(self.names)}', {self.distance:.3g} bounds away"
 
 
-def explain(question: Question, rules: Rules, observed: Mapping[Key, Array], differing: Iterable[Key]) -> dict[Key, Explanation]:
+def explain(
+    question: Question, rules: Rules, observed: Mapping[Key, Array], differing: Iterable[Key]
+) -> dict[Key, Explanation]:
     """Explain each differing quantity by a variant of ``rules``, the same one for as many as possible."""
     wanted = tuple(differing)
-    singles = {(name,): VARIANTS[name].applied_to(rules) for name in VARIANTS if VARIANTS[name].changes(rules)}
-    found = _matches(question, singles, observed, wanted)
+    singles: dict[tuple[str, ...], Rules] = {
+        (name,): VARIANTS[name].applied_to(rules) for name in VARIANTS if VARIANTS[name].changes(rules)
+    }
+    base = question.predict(rules)
+    found = _matches(question, singles, observed, wanted, base)
     left = [key for key in wanted if not found[key].matches]
     if left:
         pairs = _pairs(question, rules, singles, left)
-        for key, explanation in _matches(question, pairs, observed, left).items():
+        for key, explanation in _matches(question, pairs, observed, left, base).items():
             if explanation.matches or explanation.distance < found[key].distance:
                 found[key] = explanation
     return found
 
 
 def _matches(
-    question: Question, candidates: Mapping[tuple[str, ...], Rules], observed: Mapping[Key, Array], wanted: Iterable[Key]
+    question: Question, candidates: Mapping[tuple[str, ...], Rules], observed: Mapping[Key, Array],
+    wanted: Iterable[Key], base: Prediction,
 ) -> dict[Key, Explanation]:
     predictions = {names: question.predict(rules) for names, rules in candidates.items()}
     # A variant that also accounts for the rest of the cell explains more than one that does not.
@@ -69,20 +75,31 @@ def _matches(
         if fitting:
             found[key] = Explanation(fitting[0], matches=True)
         else:
-            found[key] = _nearest(predictions, observed, key)
+            found[key] = _nearest(predictions, observed, key, base)
     return found
 
 
-def _nearest(predictions: Mapping[tuple[str, ...], Prediction], observed: Mapping[Key, Array], key: Key) -> Explanation:
+def _nearest(
+    predictions: Mapping[tuple[str, ...], Prediction], observed: Mapping[Key, Array], key: Key, base: Prediction
+) -> Explanation:
+    """Return the variant that comes closest, in bounds of what was declared: a vague one is not close."""
+    unit = base.get(key)
+    if not isinstance(unit, Expected) or key not in observed:
+        return Explanation((), matches=False, distance=float("inf"))
     distances = {
-        names: distance(expected, observed[key])
+        names: distance(expected, observed[key], unit.tight)
         for names, prediction in predictions.items()
-        if isinstance(expected := prediction.get(key), Expected) and key in observed
+        if isinstance(expected := prediction.get(key), Expected) and _same_key_differs(expected, unit)
     }
     if not distances:
         return Explanation((), matches=False, distance=float("inf"))
     names = min(distances, key=distances.__getitem__)
     return Explanation(names, matches=False, distance=distances[names])
+
+
+def _same_key_differs(expected: Expected, unit: Expected) -> bool:
+    """Tell whether a variant changes the quantity at all: one that does not explains nothing."""
+    return apart(expected, unit) or widened(unit, expected)
 
 
 def _fits(prediction: Prediction, observed: Mapping[Key, Array], key: Key) -> bool:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
+
+import msgspec
 
 from conformance.definition.prediction import Expected, Key, Predicted, Refused, Undetermined
 from conformance.definition.rules import Rules
@@ -14,21 +16,25 @@ from conformance.verdict.attribution import clause_of
 from conformance.verdict.compare import Array, Comparison, Mismatch, apart, compare, widened
 from conformance.verdict.deviations import Deviation
 from conformance.verdict.explain import Explanation, explain
+from conformance.verdict.group import group
 from conformance.verdict.oracle import Question
 from conformance.verdict.quantity import array_row, open_row, outcome_row
 
 __all__ = ["judge"]
 
 
-def judge(question: Question, observation: Observation, deviations: tuple[Deviation, ...] = ()) -> tuple[QuantityRow, ...]:
+def judge(
+    question: Question, observation: Observation, deviations: tuple[Deviation, ...] = ()
+) -> tuple[QuantityRow, ...]:
     """Judge every predicted quantity, and every error raised, in the order of the steps.
 
     ``deviations`` are the recorded ones that concern this case on this implementation. No quantity
     that was predicted is left out: one that is missing differs.
     """
     judgement = _Judgement(question, observation, deviations)
-    rows = [judgement.row(key) for key in judgement.keys()]
-    unexplained = [key for key, row in zip(judgement.keys(), rows, strict=True) if _needs_explaining(row)]
+    keys = judgement.judged()
+    rows = [judgement.row(key) for key in keys]
+    unexplained = [key for key, row in zip(keys, rows, strict=True) if _needs_explaining(row)]
     if unexplained:
         arrays = {key: value for key, value in observation.outcomes.items() if not isinstance(value, Raised)}
         found = explain(question, judgement.declared, arrays, [key for key in unexplained if key in arrays])
@@ -44,13 +50,7 @@ def _explained(row: QuantityRow, explanation: Explanation | None) -> QuantityRow
     if explanation is None:
         return row
     said = f"{row.explanation}; " if row.explanation else ""
-    return _replaced(row, variant=explanation.variant, explanation=said + explanation.text)
-
-
-def _replaced(row: QuantityRow, **changes: object) -> QuantityRow:
-    import msgspec
-
-    return msgspec.structs.replace(row, **changes)
+    return msgspec.structs.replace(row, variant=explanation.variant, explanation=said + explanation.text)
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class _Judgement:
     def declared(self) -> Rules:
         return Rules(dialect=self.observation.dialect)
 
-    def keys(self) -> tuple[Key, ...]:
+    def judged(self) -> tuple[Key, ...]:
         """Return what is judged: all predictions, and all errors raised; what an error prevented is left to it."""
         predicted = self.question.predict(self.declared)
         raised = {step for (step, _), outcome in self.observation.outcomes.items() if isinstance(outcome, Raised)}
@@ -103,8 +103,6 @@ class _Judgement:
                 yield predicted
 
     def _group(self, key: Key, choice: Undetermined, observed: Array | Raised | None) -> str:
-        from conformance.verdict.group import group
-
         return group(self.question, self.observation.dialect, key, choice, observed)
 
     def _array(self, key: Key, clause: str, observed: Array) -> QuantityRow:
@@ -118,14 +116,12 @@ class _Judgement:
         against_declared = compare(observed, declared)
         assert isinstance(against_declared, Comparison)
         discriminates = apart(reference, declared) or (recorded is not None and widened(reference, declared))
-        verdict, why = _verdict(against_reference, against_declared, discriminates, recorded)
-        if rules.dialect == rules.dialect.reference() and recorded is None:
-            discriminates_row = None
-        else:
-            discriminates_row = discriminates
+        verdict, why = _verdict(against_reference, against_declared, recorded, discriminates=discriminates)
+        alike = rules == Rules(dialect=self.observation.dialect.reference())
         return array_row(
             key, clause, verdict, against_reference, against_declared if discriminates else None,
-            discriminates=discriminates_row, explanation=why, deviation=recorded.name if recorded and discriminates else None,
+            discriminates=None if alike else discriminates, explanation=why,
+            deviation=recorded.name if recorded and discriminates else None,
         )  # fmt: skip
 
     def _expected(self, rules: Rules, key: Key) -> Expected:
@@ -135,7 +131,7 @@ class _Judgement:
 
 
 def _verdict(
-    reference: Comparison, declared: Comparison, discriminates: bool, recorded: Deviation | None
+    reference: Comparison, declared: Comparison, recorded: Deviation | None, *, discriminates: bool
 ) -> tuple[Verdict, str | None]:
     """Apply the table of docs/results.md: how one quantity is judged."""
     if not discriminates:
@@ -154,8 +150,3 @@ def _verdict(
 def _order(key: Key) -> tuple[int, int, str]:
     names = ("outcome", "y", "running_mean", "running_var", "dx", "dgamma", "dbeta")
     return key[0], names.index(key[1]) if key[1] in names else len(names), key[1]
-
-
-def outcomes_of(observation: Observation) -> Mapping[Key, Array | Raised]:
-    """Return the outcomes by step and name."""
-    return observation.outcomes

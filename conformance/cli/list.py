@@ -1,0 +1,39 @@
+"""``conformance list``: the cases, the implementations or the variants, one a line."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from conformance.adapters.registry import known
+from conformance.corpus.load import load_corpus
+from conformance.corpus.select import select
+from conformance.definition.variants import VARIANTS
+
+__all__ = ["SUMMARY", "configure", "execute"]
+
+SUMMARY = "List cases, implementations or variants, one a line."
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--cases", action="store_true", help="the ids of all cases")
+    what.add_argument("--implementations", action="store_true", help="every adapter, and how to install what it lacks")
+    what.add_argument("--variants", action="store_true", help="the named changes of the oracle that explain deviations")
+    parser.add_argument("--case", action="append", default=[], metavar="PATTERN", help="only cases of this pattern")
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Print the list."""
+    if arguments.cases:
+        lines = [case.id for case in select(load_corpus(), arguments.case)]
+    elif arguments.variants:
+        lines = [f"{name}: {variant.sentence}" for name, variant in VARIANTS.items()]
+    else:
+        lines = [
+            f"{name}: {'installed' if spec.is_installed else f'not installed; {spec.install}'}"
+            for name, spec in known().items()
+        ]
+    sys.stdout.writelines(f"{line}\n" for line in lines)
+    return 0

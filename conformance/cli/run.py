@@ -1,0 +1,123 @@
+"""``conformance run``: put the corpus to implementations and write results and report."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from conformance.adapters.registry import missing
+from conformance.corpus.case import Case
+from conformance.corpus.load import load_corpus
+from conformance.corpus.select import select
+from conformance.engine.adapters import adapters_to_run
+from conformance.engine.cell import Cell
+from conformance.engine.local import run_cells
+from conformance.engine.machine import run_row
+from conformance.engine.progress import Progress
+from conformance.engine.publish import publish
+from conformance.engine.recorder import Recorder
+from conformance.errors import AdapterError, UsageError
+from conformance.host.session import HostSession
+from conformance.results.read import read_results
+from conformance.results.summary import render
+from conformance.verdict.deviations import check_against, load_deviations
+
+__all__ = ["SUMMARY", "configure", "execute"]
+
+SUMMARY = "Put cases to implementations; write results.jsonl and index.html."
+_FAILING = ("differs", "changed", "crashed")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    add = parser.add_argument
+    add("--adapter", action="append", default=[], metavar="NAME",
+        help="an adapter's name, or module:Class; repeatable (default: all that are installed)")
+    add("--case", action="append", default=[], metavar="PATTERN",
+        help="cases to run, e.g. running_stats/* or */epsilon[dtype=float32,*]; repeatable (default: all)")
+    add("--cases", type=Path, metavar="FOLDER", help="where the case files are (default: the suite's own)")
+    add("--output", type=Path, default=Path("reports/latest"), metavar="FOLDER",
+        help="where results.jsonl and index.html go (default: reports/latest)")
+    add("--deviations", action="append", type=Path, default=[], metavar="FILE",
+        help="a further file of recorded deviations; repeatable")
+    add("--workers", type=int, default=os.cpu_count() or 1, metavar="N",
+        help="implementations driven at a time (default: the number of cores)")
+    add("--time-limit", type=float, default=60.0, metavar="SECONDS",
+        help="for one case on one implementation (default: 60)")
+    add("--device", choices=("cpu", "cuda"), default="cpu", help="where implementations compute (default: cpu)")
+    add("--in-process", action="store_true", help="run adapters without a host process, for debuggers")
+    add("--quiet", action="store_true", help="no progress")  # fmt: skip
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Run, print the summary and the report's path; return 0, 1, 2 or 3."""
+    _check(arguments)
+    corpus = load_corpus(arguments.cases)
+    cases = select(corpus, arguments.case)
+    names = adapters_to_run(arguments.adapter)
+    run = run_row(cases, corpus=corpus, not_installed=missing(), selection=" ".join(arguments.case))
+    recorder = Recorder(arguments.output, run)
+    try:
+        failed = _run(arguments, corpus, cases, names, recorder)
+    except BaseException:
+        recorder.close()
+        raise
+    recorder.finish(complete=not failed)
+    for error in failed:
+        sys.stderr.write(f"conformance run: {error}\n")
+    page = publish(recorder.path, cases)
+    sys.stdout.write(f"{render(read_results(recorder.path))}\nresults: {recorder.path}\nreport:  {page}\n")
+    return _exit_code(recorder, failed)
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    if arguments.workers < 1:
+        raise UsageError(f"--workers is {arguments.workers}, expected at least 1")
+    if arguments.time_limit <= 0:
+        raise UsageError(f"--time-limit is {arguments.time_limit}, expected more than 0 seconds")
+
+
+def _run(
+    arguments: argparse.Namespace, corpus: tuple[Case, ...], cases: tuple[Case, ...], names: list[str],
+    recorder: Recorder,
+) -> list[AdapterError]:  # fmt: skip
+    deviations = load_deviations(arguments.deviations)
+    if arguments.cases is None:
+        check_against(deviations, corpus)
+    progress = None if arguments.quiet else Progress(len(cases) * len(names))
+
+    def done(cell: Cell) -> None:
+        recorder.add(cell)
+        if progress is not None:
+            progress.step(cell.implementation.name, cell.row.verdict)
+
+    try:
+        return run_cells(
+            cases,
+            [_starter(arguments, name) for name in names],
+            workers=arguments.workers,
+            deviations=deviations,
+            done=done,
+        )
+    finally:
+        if progress is not None:
+            progress.close()
+
+
+def _starter(arguments: argparse.Namespace, name: str) -> Callable[[], HostSession]:
+    return partial(
+        HostSession, name, time_limit=arguments.time_limit, device=arguments.device, in_process=arguments.in_process
+    )
+
+
+def _exit_code(recorder: Recorder, failed: list[AdapterError]) -> int:
+    verdicts = {verdict for counts in recorder.counts.values() for verdict in counts}
+    if "void" in verdicts:
+        return 3
+    if failed:
+        return AdapterError.exit_code
+    return 1 if verdicts.intersection(_FAILING) else 0

@@ -1,0 +1,174 @@
+"""Named small changes of the oracle: other options of the choices, and mistakes worth naming."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from conformance.definition.rules import Rules
+
+__all__ = ["VARIANTS", "Variant", "apply", "named"]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One named change. ``choices`` change the dialect, ``mistakes`` any other rule."""
+
+    name: str
+    sentence: str
+    choices: dict[str, str] = field(default_factory=dict)
+    mistakes: dict[str, str] = field(default_factory=dict)
+
+    def applied_to(self, rules: Rules) -> Rules:
+        """Return ``rules`` with this change."""
+        changes: dict[str, Any] = dict(self.mistakes)
+        return replace(rules, dialect=replace(rules.dialect, **_typed(self.choices)), **changes)
+
+    def changes(self, rules: Rules) -> bool:
+        """Tell whether ``rules`` do not already have this change."""
+        return self.applied_to(rules) != rules
+
+
+def apply(names: Iterable[str], rules: Rules) -> Rules:
+    """Return ``rules`` with the named variants applied, in that order.
+
+    Raises:
+        KeyError: there is no variant of such a name.
+    """
+    for name in names:
+        rules = VARIANTS[name].applied_to(rules)
+    return rules
+
+
+def named(*, choices: bool) -> tuple[str, ...]:
+    """Return the names of the variants that are options of a choice, or of those that are mistakes."""
+    return tuple(name for name, variant in VARIANTS.items() if bool(variant.choices) == choices)
+
+
+def _typed(choices: dict[str, str]) -> dict[str, Any]:
+    return dict(choices)
+
+
+def _choice(name: str, sentence: str, **choices: str) -> Variant:
+    return Variant(name, sentence, choices=choices)
+
+
+def _mistake(name: str, sentence: str, **mistakes: str) -> Variant:
+    return Variant(name, sentence, mistakes=mistakes)
+
+
+_CHOICES = (
+    _choice("sample running variance", "The running variance blends in var * n / (n - 1).", running_variance="sample"),
+    _choice("population running variance", "The running variance blends in var itself.", running_variance="population"),
+    _choice("running variance over n - 1 - epsilon", "The running variance blends in var * n / (n - 1 - epsilon).",
+            running_variance="over-n-1-epsilon"),
+    _choice("running variance over n - 1 and n - 1 - epsilon",
+            "The running variance blends in var * n / (n - 1) * n / (n - 1 - epsilon).",
+            running_variance="sample-over-n-1-epsilon"),
+    _choice("momentum swapped", "The momentum weighs the old state, and 1 - momentum the batch.", momentum="old"),
+    _choice("momentum not swapped", "The momentum weighs the new batch.", momentum="new"),
+    _choice("first update replaces", "The first update replaces the state by the batch.", first_update="replace"),
+    _choice("updates debiased", "The running statistics are divided by 1 - (1 - momentum)^k.", first_update="debias"),
+    _choice("first update blends", "The first update blends like any other.", first_update="blend"),
+    _choice("gradient to the statistics", "The running statistics are leaves that have a gradient.",
+            statistics_gradient="leaf"),
+    _choice("no gradient to the statistics", "The gradient of the running statistics is zero.",
+            statistics_gradient="constant"),
+    _choice("gradient of the statistics refused", "Asking for the gradient of the running statistics raises an error.",
+            statistics_gradient="refused"),
+    _choice("update differentiable", "A gradient flows through the update into the earlier batch.",
+            update_gradient="differentiable"),
+    _choice("update detached", "No gradient flows through the update of the state.", update_gradient="detached"),
+)  # fmt: skip
+
+_MISTAKES = (
+    _mistake("epsilon outside the root", "s is sqrt(var) + epsilon.", epsilon="outside"),
+    _mistake("epsilon missing", "s is sqrt(var).", epsilon="missing"),
+    _mistake("epsilon squared", "s is sqrt(var + epsilon^2).", epsilon="squared"),
+    _mistake("epsilon as a floor", "s is sqrt(max(var, epsilon)).", epsilon="floor"),
+    _mistake("epsilon missing in evaluate", "Evaluate divides by sqrt(running_var).", epsilon_evaluate="missing"),
+    _mistake("epsilon outside the root in evaluate", "Evaluate divides by sqrt(running_var) + epsilon.",
+             epsilon_evaluate="outside"),
+    _mistake("Bessel factor in the output", "Training normalises with the sample variance.",
+             output_variance="sample"),
+    _mistake("statistics per position", "The statistics are averaged over the batch only.", axes="position"),
+    _mistake("statistics per instance", "The statistics are averaged over the positions of one row only.",
+             axes="instance"),
+    _mistake("statistics over all channels", "The statistics are averaged over the channels too.", axes="all"),
+    _mistake("running statistics in train", "Training normalises with the running statistics before the update.",
+             train_uses="running"),
+    _mistake("updated statistics in train", "Training normalises with the running statistics after the update.",
+             train_uses="updated"),
+    _mistake("batch statistics in evaluate", "Evaluate normalises with the statistics of its batch.",
+             evaluate_uses="batch"),
+    _mistake("initial statistics in evaluate", "Evaluate normalises with mean 0 and variance 1.",
+             evaluate_uses="initial"),
+    _mistake("gamma ignored", "The output is not scaled.", gamma="ignored"),
+    _mistake("gamma without its sign", "The output is scaled by |gamma|.", gamma="absolute"),
+    _mistake("gamma plus one", "The output is scaled by 1 + gamma.", gamma="plus one"),
+    _mistake("gamma after beta", "The output is gamma * (xhat + beta).", gamma="after beta"),
+    _mistake("beta ignored", "The output is not shifted.", beta="ignored"),
+    _mistake("cumulative momentum 0.1", "Cumulative momentum is taken for 0.1.", cumulative="momentum 0.1"),
+    _mistake("cumulative momentum 0", "Cumulative momentum is taken for 0.", cumulative="momentum 0"),
+    _mistake("cumulative count late by one", "The k-th update weighs its batch 1 / (k + 1).", cumulative="late"),
+    _mistake("cumulative keeps the last batch", "Cumulative momentum is taken for 1.", cumulative="last"),
+    _mistake("state never updated", "A training forward leaves the state as it was.", updates="never"),
+    _mistake("state updated twice", "A training forward moves the state twice.", updates="twice"),
+    _mistake("state updated in evaluate", "Evaluating moves the state.", updates="in evaluate too"),
+    _mistake("state updated by the backward", "Only a training forward followed by its backward moves the state.",
+             updates="with backward"),
+    _mistake("running mean only", "The running variance is never updated.", updated="mean only"),
+    _mistake("running variance only", "The running mean is never updated.", updated="variance only"),
+    _mistake("Bessel factor on the mean", "The running mean blends in mean * n / (n - 1).", mean_factor="bessel"),
+    _mistake("Bessel factor of the rows", "The running variance blends in var * N / (N - 1), N rows.",
+             variance_count="rows"),
+    _mistake("Bessel factor over the channels", "The Bessel factor counts the values of all channels.",
+             variance_count="channels"),
+    _mistake("Bessel factor off by one", "The running variance blends in var * (n + 1) / n.",
+             variance_count="plus one"),
+    _mistake("running standard deviation", "The running variance holds a standard deviation.",
+             variance_kept="standard deviation"),
+    _mistake("running inverse deviation", "The running variance holds 1 / s.",
+             variance_kept="inverse standard deviation"),
+    _mistake("running second moment", "The running variance holds avg(x^2).", variance_kept="second moment"),
+    _mistake("epsilon in the running variance", "The running variance blends in var + epsilon.",
+             variance_kept="with epsilon"),
+    Variant("debiased from one", "A running variance that starts at 1 is debiased as if it started at 0.",
+            choices={"first_update": "debias"}, mistakes={"start": "debiased from one"}),
+    _mistake("statistics detached in train", "The training gradient treats the statistics as constants.",
+             train_gradient="detached"),
+    _mistake("mean detached in train", "The training gradient lacks the term of the mean.",
+             train_gradient="mean detached"),
+    _mistake("variance detached in train", "The training gradient lacks the term of the variance.",
+             train_gradient="variance detached"),
+    _mistake("Bessel factor in the gradient", "The averages in the training gradient divide by n - 1.",
+             train_gradient="sample"),
+    _mistake("gradient through constants", "The gradient in evaluate has the terms of the statistics.",
+             evaluate_gradient="through statistics"),
+    _mistake("zero gradient in evaluate", "The gradient of the input in evaluate is zero.", evaluate_gradient="zero"),
+    _mistake("gamma missing in dx", "The gradient of the input lacks the factor gamma.", dx_gamma="missing"),
+    _mistake("dgamma averaged", "The gradient of gamma is an average, not a sum.", dgamma="average"),
+    _mistake("dgamma uncentred", "The gradient of gamma is sum(dy * x) / s.", dgamma="uncentred"),
+    _mistake("dgamma unscaled", "The gradient of gamma is sum(dy * (x - mean)).", dgamma="unscaled"),
+    _mistake("dgamma zero", "The gradient of gamma is zero.", dgamma="zero"),
+    _mistake("dgamma of batch statistics in evaluate", "The gradient of gamma in evaluate uses the batch's statistics.",
+             dgamma="batch in evaluate"),
+    _mistake("dbeta averaged", "The gradient of beta is an average, not a sum.", dbeta="average"),
+    _mistake("dbeta scaled", "The gradient of beta has the factor gamma.", dbeta="scaled"),
+    _mistake("dbeta zero", "The gradient of beta is zero.", dbeta="zero"),
+    _mistake("backward of the latest forward", "A backward uses the statistics of the latest forward.",
+             backward_of="latest forward"),
+    _mistake("repeated backward accumulates", "A second backward adds to the first.", repeated="accumulates"),
+    _mistake("one-pass variance", "The variance is computed as avg(x^2) - mean^2.", variance_algorithm="one-pass"),
+    _mistake("state kept in float16", "The running statistics are rounded to float16.", state_kept_in="float16"),
+    _mistake("state kept in bfloat16", "The running statistics are rounded to bfloat16.", state_kept_in="bfloat16"),
+    _mistake("state kept in float32", "The running statistics are rounded to float32.", state_kept_in="float32"),
+    _mistake("computed in float32", "Float64 input is computed in float32.", computed_in="float32"),
+    _mistake("computed in float16", "The layer computes in float16.", computed_in="float16"),
+)  # fmt: skip
+
+VARIANTS: dict[str, Variant] = {variant.name: variant for variant in (*_CHOICES, *_MISTAKES)}
+
+for _variant in VARIANTS.values():  # Every option named above exists: Rules and Dialect validate.
+    _variant.applied_to(Rules())

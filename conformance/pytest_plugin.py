@@ -1,0 +1,128 @@
+"""Case files as pytest items, one per cell; results and report written by the controlling process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from conformance.corpus.case import Case
+from conformance.corpus.load import load_file
+from conformance.corpus.select import select
+from conformance.engine.cell import Cell
+from conformance.errors import ConformanceError
+from conformance.pytest_recording import CELL_PROPERTY, Asked, Recording
+
+__all__ = ["CaseFile", "CellItem"]
+
+_ASKED = pytest.StashKey[Asked]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options of ``conformance run`` that make sense here."""
+    group = parser.getgroup("conformance", "batch norm conformance")
+    add = group.addoption
+    add("--adapter", action="append", default=[], metavar="NAME", help="adapter or module:Class; repeatable")
+    add("--case", action="append", default=[], metavar="PATTERN", help="cases to run; repeatable")
+    add("--output", type=Path, metavar="FOLDER", help="where results and report go (default: reports/latest)")
+    add("--deviations", action="append", type=Path, default=[], metavar="FILE", help="further recorded deviations")
+    add("--time-limit", type=float, default=60.0, metavar="SECONDS", help="for one case (default: 60)")
+    add("--device", choices=("cpu", "cuda"), default="cpu", help="where implementations compute")
+    add("--in-process", action="store_true", help="run adapters without a host process, for debuggers")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Read the options; in the controlling process, get ready to record cells."""
+    asked = config.stash[_ASKED] = Asked(config)
+    try:
+        asked.check()
+    except ConformanceError as error:
+        raise pytest.UsageError(str(error)) from None
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Recording(config, config.stash[_ASKED]), "conformance-recording")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End the hosts."""
+    if _ASKED in config.stash:
+        config.stash[_ASKED].close()
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> CaseFile | None:
+    """Collect the YAML files below ``cases/``."""
+    root = parent.config.rootpath / "cases"
+    if file_path.suffix == ".yaml" and root in file_path.parents:
+        return CaseFile.from_parent(parent, path=file_path)
+    return None
+
+
+class CaseFile(pytest.File):
+    """A case file: an item for each case on each implementation."""
+
+    def collect(self) -> Iterator[CellItem]:
+        """Expand the cases; no framework is imported."""
+        asked = self.config.stash[_ASKED]
+        cases = load_file(self.path, self.config.rootpath / "cases")
+        if asked.patterns:
+            wanted = {case.id for case in select(asked.corpus, asked.patterns)}
+            cases = tuple(case for case in cases if case.id in wanted)
+        for case in cases:
+            for adapter in asked.adapters:
+                # Under --dist=loadgroup what follows the last @ is the group: an implementation's
+                # cells go to one worker, which alone imports its framework.
+                name = f"{case.id.removeprefix(case.file + '/')}@{adapter}"
+                yield CellItem.from_parent(self, name=name, case=case, adapter=adapter)
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:  # noqa: ARG002 pytest's signature
+        """Show the one message of a malformed file instead of a traceback."""
+        if isinstance(excinfo.value, ConformanceError):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo)
+
+
+class VoidError(Exception):
+    """The suite's own fault: nothing is known of the implementation."""
+
+
+class NotConformingError(Exception):
+    """The cell differs, changed or crashed."""
+
+
+class CellItem(pytest.Item):
+    """One cell. It is asked in ``setup``, so that a fault of the suite is an error, not a failure."""
+
+    def __init__(self, *, case: Case, adapter: str, **others: Any) -> None:
+        super().__init__(**others)
+        self.case, self.adapter = case, adapter
+        self.cell: Cell | None = None
+
+    def setup(self) -> None:
+        """Put the case to the implementation and judge the answer."""
+        self.cell = self.config.stash[_ASKED].cell(self.case, self.adapter)
+        self.user_properties.append((CELL_PROPERTY, msgspec.json.encode(self.cell).decode()))
+        if self.cell.row.verdict == "void":
+            raise VoidError(self.cell.row.explanation)
+
+    def runtest(self) -> None:
+        """Pass, fail, skip or xfail by the verdict."""
+        assert self.cell is not None
+        verdict, why = self.cell.row.verdict, self.cell.row.explanation
+        if verdict in ("differs", "changed", "crashed"):
+            raise NotConformingError(f"{verdict}: {why}")
+        if verdict == "deviates":
+            pytest.xfail(why)
+        if verdict == "unsupported":
+            pytest.skip(why)
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:  # noqa: ARG002 pytest's signature
+        """Show what a reader needs: the fact, the verdict and why."""
+        if isinstance(excinfo.value, (VoidError, NotConformingError, ConformanceError)):
+            return f"{self.case.id} on {self.adapter}\n{self.case.fact}\n{excinfo.value}"
+        return super().repr_failure(excinfo)
+
+    def reportinfo(self) -> tuple[Path, int | None, str]:
+        """Locate the item by its file."""
+        return self.path, None, f"{self.case.id} on {self.adapter}"

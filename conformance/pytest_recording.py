@@ -1,0 +1,139 @@
+"""The controlling process of a pytest run: what was asked, and recording and publishing its cells."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from conformance.adapters.registry import missing
+from conformance.corpus.case import Case
+from conformance.corpus.load import load_corpus
+from conformance.corpus.select import select
+from conformance.engine.adapters import adapters_to_run
+from conformance.engine.cell import Cell, cell_of
+from conformance.engine.machine import run_row
+from conformance.engine.publish import publish
+from conformance.engine.recorder import Recorder
+from conformance.errors import ConformanceError
+from conformance.host.session import HostSession
+from conformance.results.read import read_results
+from conformance.results.rows import RunRow
+from conformance.results.summary import render
+from conformance.verdict.deviations import Deviation, check_against, load_deviations
+
+__all__ = ["CELL_PROPERTY", "Asked", "Recording"]
+
+#: The user property by which a cell travels from a worker to the controller.
+CELL_PROPERTY = "conformance"
+
+
+class Asked:
+    """The options of a pytest run, and the hosts that this process has started for them."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        option = config.getoption
+        self.root = config.rootpath / "cases"
+        self.patterns: list[str] = option("--case")
+        self.given: list[str] = option("--adapter")
+        self.output: Path = option("--output") or config.rootpath / "reports" / "latest"
+        self.extra: list[Path] = option("--deviations")
+        self.time_limit: float = option("--time-limit")
+        self.device: str = option("--device")
+        self.in_process: bool = option("--in-process")
+        self._sessions: dict[str, HostSession] = {}
+
+    def check(self) -> None:
+        """Refuse options that name nothing.
+
+        Raises:
+            ConformanceError: says which, and what to do.
+        """
+        if self.given or self.patterns or self.extra:
+            adapters_to_run(self.given)
+            select(self.corpus, self.patterns)
+            load_deviations(self.extra)
+
+    @cached_property
+    def adapters(self) -> list[str]:
+        """Return the names of the adapters that are asked."""
+        return adapters_to_run(self.given)
+
+    @cached_property
+    def corpus(self) -> tuple[Case, ...]:
+        """Return all cases."""
+        return load_corpus(self.root)
+
+    @cached_property
+    def deviations(self) -> tuple[Deviation, ...]:
+        """Return the recorded deviations, held against the corpus."""
+        records = load_deviations(self.extra)
+        check_against(records, self.corpus)
+        return records
+
+    def cell(self, case: Case, adapter: str) -> Cell:
+        """Put a case to an adapter's host, which is started on first use and kept."""
+        return cell_of(case, self.session(adapter), self.deviations)
+
+    def session(self, adapter: str) -> HostSession:
+        """Return the session of an adapter."""
+        if adapter not in self._sessions:
+            self._sessions[adapter] = HostSession(
+                adapter, time_limit=self.time_limit, device=self.device, in_process=self.in_process
+            )
+        return self._sessions[adapter]
+
+    def close(self) -> None:
+        """End all hosts."""
+        for session in self._sessions.values():
+            session.close()
+        self._sessions.clear()
+
+
+class Recording:
+    """A plugin of the controlling process: records cells as reports arrive, publishes at the end."""
+
+    def __init__(self, config: pytest.Config, asked: Asked) -> None:
+        self.config, self.asked = config, asked
+        self._recorder: Recorder | None = None
+        self._decode = msgspec.json.Decoder(Cell).decode
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Record the cell that a report of a setup carries."""
+        if report.when == "setup":
+            for name, value in report.user_properties:
+                if name == CELL_PROPERTY:
+                    self._record(self._decode(str(value)))
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, exitstatus: int) -> None:
+        """Write the end of the results and the report, and say where they are."""
+        if self._recorder is None:
+            return
+        interrupted = exitstatus in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR)
+        terminalreporter.section("batch norm conformance")
+        try:
+            self._recorder.finish(complete=not interrupted)
+            page = publish(self._recorder.path, self.asked.corpus)
+            terminalreporter.write_line(render(read_results(self._recorder.path)))
+            terminalreporter.write_line(f"report: {page}")
+        except ConformanceError as error:
+            terminalreporter.write_line(f"no report: {error}", red=True)
+            raise pytest.exit.Exception(str(error), returncode=error.exit_code) from None
+
+    def _record(self, cell: Cell) -> None:
+        if self._recorder is None:
+            self._recorder = Recorder(self.asked.output, self._run_row())
+        self._recorder.add(cell)
+
+    def _run_row(self) -> RunRow:
+        cases = select(self.asked.corpus, self.asked.patterns)
+        return run_row(cases, corpus=self.asked.corpus, not_installed=missing(), selection=self._selection())
+
+    def _selection(self) -> str:
+        """Say what part of the corpus was asked for; empty for all of it."""
+        keyword = self.config.getoption("keyword", "")
+        parts = [*self.asked.patterns, f"-k {keyword!r}" if keyword else ""]
+        narrower = [str(arg) for arg in self.config.args if "::" in str(arg) or str(arg).endswith(".yaml")]
+        return " ".join(part for part in (*parts, *narrower) if part)
