@@ -62,28 +62,32 @@ class _Layer:
             use_scale=config.gamma, use_bias=config.beta,
         )  # fmt: skip
         x = np.zeros((1, config.channels, *(1,) * (config.rank - 2)), config.dtype)
-        self.variables: Any = self.module.init(jax.random.key(0), self._tensor(x), use_running_average=True)
+        self.variables: Any = self.module.init(jax.random.key(0), self.tensor(x), use_running_average=True)
         self.set_state(state)
 
     def forward(self, x: Array, mode: str) -> _Forward:
         """Apply the module; in train, keep the statistics that it returns."""
-        y, pullback, updated = jax.vjp(lambda *given: self._apply(*given, mode), self.variables, self._tensor(x), has_aux=True)
+
+        def call(variables: Any, given: Any) -> tuple[Any, Any]:
+            return self._apply(variables, given, mode)
+
+        y, pullback, updated = jax.vjp(call, self.variables, self.tensor(x), has_aux=True)
         if mode == "train":
             self.variables = {**self.variables, **updated}
         return _Forward(self, y, pullback)
 
     def through_update(self, earlier: Array, later: Array, dy: Array) -> Array:
         """Differentiate an evaluation after a training call, by the input of the latter."""
-        second = self._tensor(later)
+        second = self.tensor(later)
 
         def both(first: Any) -> tuple[Any, Any]:
             _, updated = self._apply(self.variables, first, "train")
             y, _ = self._apply({**self.variables, **updated}, second, "evaluate")
             return y, updated
 
-        _, pullback, updated = jax.vjp(both, self._tensor(earlier), has_aux=True)
+        _, pullback, updated = jax.vjp(both, self.tensor(earlier), has_aux=True)
         self.variables = {**self.variables, **updated}
-        return self._array(pullback(self._tensor(dy))[0])
+        return self.array(pullback(self.tensor(dy))[0])
 
     def get_state(self) -> State:
         """Return the two running statistics."""
@@ -101,12 +105,15 @@ class _Layer:
     def _apply(self, variables: Any, x: Any, mode: str) -> tuple[Any, Any]:
         if mode == "evaluate":
             return self.module.apply(variables, x, use_running_average=True), {}
-        return self.module.apply(variables, x, use_running_average=False, mutable=["batch_stats"])
+        y, updated = self.module.apply(variables, x, use_running_average=False, mutable=["batch_stats"])
+        return y, updated
 
-    def _tensor(self, x: Array) -> Any:
+    def tensor(self, x: Array) -> Any:
+        """Return the array in the layout of the module."""
         return jnp.array(np.moveaxis(x, 1, -1) if self.last else x)
 
-    def _array(self, tensor: Any) -> Array:
+    def array(self, tensor: Any) -> Array:
+        """Return the tensor in canonical layout."""
         array = np.asarray(tensor)
         return np.moveaxis(array, -1, 1) if self.last else array
 
@@ -122,12 +129,12 @@ class _Forward:
     @property
     def y(self) -> Array:
         """Return the output."""
-        return self.layer._array(self.output)
+        return self.layer.array(self.output)
 
     def backward(self, dy: Array, wrt: Sequence[str]) -> dict[str, Array]:
         """Pull ``dy`` back to variables and input, all at once, and return those asked for."""
-        variables, x = self.pullback(self.layer._tensor(dy))
-        gradients = {"x": self.layer._array(x)} if "x" in wrt else {}
+        variables, x = self.pullback(self.layer.tensor(dy))
+        gradients = {"x": self.layer.array(x)} if "x" in wrt else {}
         for name in wrt:
             if name != "x":
                 collection, leaf = _PLACES[name]

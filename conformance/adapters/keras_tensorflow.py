@@ -65,7 +65,7 @@ class _Layer:
 
     def forward(self, x: Array, mode: str) -> _Forward:
         """Call the layer under a tape of its own, which watches all that a gradient may be asked for."""
-        tensor = self._tensor(x)
+        tensor = self.tensor(x)
         with tf.GradientTape(persistent=True) as tape:
             tape.watch(tensor)
             variables = {name: variable.value for name, variable in self._variables().items()}
@@ -76,13 +76,13 @@ class _Layer:
 
     def through_update(self, earlier: Array, later: Array, dy: Array) -> Array:
         """Differentiate an evaluation after a training call, by the input of the latter."""
-        first, second = self._tensor(earlier), self._tensor(later)
+        first, second = self.tensor(earlier), self.tensor(later)
         with tf.GradientTape() as tape:
             tape.watch(first)
             self.layer(first, training=True)
             y = self.layer(second, training=False)
         zero = tf.UnconnectedGradients.ZERO
-        return self._array(tape.gradient(y, first, output_gradients=self._tensor(dy), unconnected_gradients=zero))
+        return self.array(tape.gradient(y, first, output_gradients=self.tensor(dy), unconnected_gradients=zero))
 
     def get_state(self) -> State:
         """Return the two moving statistics."""
@@ -99,12 +99,14 @@ class _Layer:
         found = {name: getattr(self.layer, attribute, None) for name, attribute in _NAMES.items()}
         return {name: variable for name, variable in found.items() if variable is not None}
 
-    def _tensor(self, x: Array) -> Any:
+    def tensor(self, x: Array) -> Any:
+        """Return the array in the layout of the layer."""
         return tf.convert_to_tensor(np.moveaxis(x, 1, -1) if self.last else x)
 
-    def _array(self, tensor: Any) -> Array:
-        array: Array = tensor.numpy()
-        return np.moveaxis(array, -1, 1) if self.last else array
+    def array(self, tensor: Any) -> Array:
+        """Return the tensor in canonical layout."""
+        values: Array = tensor.numpy()
+        return np.moveaxis(values, -1, 1) if self.last else values
 
 
 @dataclass(frozen=True)
@@ -119,16 +121,16 @@ class _Forward:
     @property
     def y(self) -> Array:
         """Return the output."""
-        return self.layer._array(self.output)
+        return self.layer.array(self.output)
 
     def backward(self, dy: Array, wrt: Sequence[str]) -> dict[str, Array]:
         """Ask the tape; what the output does not depend on has zeros, by TensorFlow's own option."""
         sources = [self.sources[name] for name in wrt]
         found = self.tape.gradient(
-            self.output, sources, output_gradients=self.layer._tensor(dy),
+            self.output, sources, output_gradients=self.layer.tensor(dy),
             unconnected_gradients=tf.UnconnectedGradients.ZERO,
         )  # fmt: skip
-        arrays = (self.layer._array(one) if name == "x" else one.numpy() for name, one in zip(wrt, found, strict=True))
+        arrays = (self.layer.array(one) if name == "x" else one.numpy() for name, one in zip(wrt, found, strict=True))
         return dict(zip(wrt, arrays, strict=True))
 
 

@@ -35,7 +35,7 @@ class Adapter(BaseAdapter):
         """Name NumPy and its version."""
         return Implementation(name="numpy", versions={"numpy": np.__version__}, documentation="docs/bounds.md")
 
-    def dialect_for(self, layer: LayerConfig) -> Dialect:  # noqa: ARG002 the same for every layer
+    def dialect_for(self, layer: LayerConfig) -> Dialect:
         """Declare what the paper says, a leaf for the statistics and a differentiable update."""
         return _DIALECT
 

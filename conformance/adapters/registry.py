@@ -87,7 +87,8 @@ def find(name: str) -> AdapterSpec:
     close = difflib.get_close_matches(name, adapters, n=2, cutoff=0.5)
     meant = f"; did you mean {' or '.join(close)}?" if close else f"; known are {', '.join(adapters)}"
     raise AdapterError(
-        f"no adapter is named {name!r}{meant}", hint="or give one of your own as module:Class, such as my_adapter:Adapter"
+        f"no adapter is named {name!r}{meant}",
+        hint="or give one of your own as module:Class, such as my_adapter:Adapter",
     )
 
 

@@ -71,8 +71,8 @@ class _Layer:
         first, second = self._leaf(earlier), self._leaf(later)
         self.module.train()(first)
         y = self.module.eval()(second)
-        (gradient,) = torch.autograd.grad(y, first, self._tensor(dy), allow_unused=True, materialize_grads=True)
-        return self._array(gradient)
+        (gradient,) = torch.autograd.grad(y, first, self.tensor(dy), allow_unused=True, materialize_grads=True)
+        return self.array(gradient)
 
     def get_state(self) -> State:
         """Return the two buffers."""
@@ -86,13 +86,15 @@ class _Layer:
                 if _NAMES.get(name) in state:
                     tensor.copy_(_to_tensor(state[_NAMES[name]]))
 
-    def _tensor(self, x: Array) -> torch.Tensor:
+    def tensor(self, x: Array) -> torch.Tensor:
+        """Return the array, its channels moved to where the case wants them."""
         return _to_tensor(x).movedim(1, -1) if self.last else _to_tensor(x)
 
     def _leaf(self, x: Array) -> torch.Tensor:
-        return self._tensor(x).detach().requires_grad_()
+        return self.tensor(x).detach().requires_grad_()
 
-    def _array(self, tensor: torch.Tensor) -> Array:
+    def array(self, tensor: torch.Tensor) -> Array:
+        """Return the tensor in canonical layout."""
         return _to_numpy(tensor.movedim(-1, 1) if self.last else tensor)
 
 
@@ -109,17 +111,17 @@ class _Forward:
     @property
     def y(self) -> Array:
         """Return the output."""
-        return self.layer._array(self.output)
+        return self.layer.array(self.output)
 
     def backward(self, dy: Array, wrt: Sequence[str]) -> dict[str, Array]:
         """Differentiate the graph, which is kept for another time."""
         output, leaves = self.output, {"x": self.x, **self._parameters()}
         if not leaves.keys() >= set(wrt):
             output, leaves = self._again_with_statistics(leaves)
-        upstream = self.layer._tensor(dy)
+        upstream = self.layer.tensor(dy)
         found = torch.autograd.grad(output, [leaves[name] for name in wrt], upstream, retain_graph=True)
-        arrays = (self.layer._array(one) if name == "x" else _to_numpy(one) for name, one in zip(wrt, found, strict=True))
-        return dict(zip(wrt, arrays, strict=True))
+        gradients = dict(zip(wrt, found, strict=True))
+        return {name: self.layer.array(one) if name == "x" else _to_numpy(one) for name, one in gradients.items()}
 
     def _parameters(self) -> dict[str, torch.Tensor]:
         return {_NAMES[name]: parameter for name, parameter in self.layer.module.named_parameters()}

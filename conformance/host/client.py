@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO
+from typing import IO, final
 
 from conformance.errors import HostError
 from conformance.host.frames import Frame, encode, read_frame
@@ -27,14 +27,15 @@ _LINE_LIMIT = 2000
 _GRACE = 2.0
 
 
-class HostDied(HostError):
+class HostDied(HostError):  # noqa: N818  (reads as what happened)
     """The process ended without an answer."""
 
 
-class HostTimedOut(HostError):
+class HostTimedOut(HostError):  # noqa: N818
     """No answer came in time; the process has been killed, and all that it had started."""
 
 
+@final
 class Host:
     """One process that answers requests; POSIX only.
 
@@ -56,7 +57,7 @@ class Host:
         self.command, self.time_limit = tuple(command), time_limit
         try:
             # A session of its own, so that the whole group can be killed.
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # noqa: S603  (the user names the program)
                 self.command, env=dict(environment), cwd=directory, start_new_session=True, bufsize=0,
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             )  # fmt: skip
@@ -209,6 +210,7 @@ class _Tail:
         return list(self._lines)
 
     def finish(self) -> None:
+        """Wait a moment for the stream to end."""
         self._thread.join(0.5)
 
     def _drain(self) -> None:

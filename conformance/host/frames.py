@@ -131,7 +131,8 @@ def _plain(name: str, array: Array) -> tuple[Array, str]:
     little = array.dtype.newbyteorder("<")
     code = _CODES.get(little)
     if code is None:
-        raise HostError(f"{name} has dtype {array.dtype}, which cannot travel; one of {', '.join(map(str, _CODES))} can")
+        able = ", ".join(map(str, _CODES))
+        raise HostError(f"{name} has dtype {array.dtype}, which cannot travel; one of {able} can")
     if name == _METADATA:
         raise HostError(f"no array can be named {_METADATA}")
     return (array if array.dtype == little else array.astype(little)), code

@@ -10,7 +10,10 @@ from conformance.adapters.contract import Implementation
 from conformance.corpus.case import Case, Gradient, Layer, Quantity, Step
 from conformance.definition.dialect import Dialect
 
-__all__ = ["Call", "Describe", "Described", "Exit", "Failed", "Failure", "Ran", "Request", "Run", "StepReply", "call_of"]
+__all__ = [
+    "Call", "Describe", "Described", "Exit", "Failed", "Failure", "Ran", "Request", "Run", "StepError", "StepReply",
+    "call_of",
+]  # fmt: skip
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -18,7 +18,7 @@ __all__ = ["AdapterFault", "play"]
 T = TypeVar("T")
 
 
-class AdapterFault(Exception):
+class AdapterFault(Exception):  # noqa: N818  (not an error of the implementation)
     """The adapter failed where only itself can be at fault; ``step`` is what it was asked."""
 
     def __init__(self, step: str) -> None:
@@ -26,7 +26,7 @@ class AdapterFault(Exception):
         self.step = step
 
 
-class _Missing(Exception):
+class _Missing(Exception):  # noqa: N818
     """What a call needs is not there; ``type`` is how it is reported."""
 
     def __init__(self, kind: str, message: str) -> None:
@@ -120,7 +120,7 @@ class _Player:
         earlier, later, dy = self.input(first), self.input(second), np.array(self.arrays[f"dy:{number}"])
         self.keep(number, "dx_earlier", self.timed(lambda: method(earlier, later, dy)))
 
-    def read_state(self, number: int, wanted: list[str]) -> None:
+    def read_state(self, number: int, wanted: Sequence[str]) -> None:
         state = self.timed(self.built.get_state)
         for name in wanted:
             if name in state:
@@ -152,6 +152,6 @@ def _error_of(act: Callable[[], None]) -> StepError | None:
         act()
     except _Missing as missing:
         return StepError(missing.kind, str(missing))
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  (any error is an outcome)
         return StepError(type(error).__name__, str(error))
     return None

@@ -53,7 +53,7 @@ class Service:
     def _loaded(self) -> Adapter | Failed:
         try:
             return self._load()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  (any fault is an answer)
             return Failed(_failure("import", error))
 
 
@@ -71,7 +71,7 @@ def unsendable(error: HostError) -> Frame:
 def _describe(adapter: Adapter) -> Frame:
     try:
         return Frame(_encode(Described(adapter.describe(), abilities(adapter))))
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  (any fault is an answer)
         return _failed("describe", error)
 
 
@@ -81,7 +81,7 @@ def _run(adapter: Adapter, request: Run, frame: Frame) -> Frame:
         return Frame(_encode(ran), arrays)
     except AdapterFault as fault:
         return _failed(fault.step, fault.__cause__ or fault)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  (any fault is an answer)
         return _failed("run", error)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, final
 
 import msgspec
 
@@ -36,7 +36,7 @@ _encode = msgspec.json.Encoder().encode
 _DESCRIBE, _EXIT = Frame(_encode(Describe())), Frame(_encode(Exit()))
 
 
-class _Fault(Exception):
+class _Fault(Exception):  # noqa: N818  (the adapter's, told by the host)
     """A host answered that it, or its adapter, failed."""
 
     def __init__(self, failure: Failure) -> None:
@@ -55,6 +55,7 @@ class _Channel(Protocol):
     def send_and_close(self, frame: Frame) -> None: ...
 
 
+@final
 class HostSession:
     """One adapter in a host of its own. Threads may share it; they take turns.
 
@@ -190,7 +191,7 @@ class _InProcess:
     def __init__(self, service: Service) -> None:
         self._service = service
 
-    def request(self, frame: Frame, time_limit: float | None = None) -> Frame:
+    def request(self, frame: Frame, time_limit: float | None = None) -> Frame:  # noqa: ARG002
         answer = self._service.answer(frame)
         assert answer is not None
         return answer

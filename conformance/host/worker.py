@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+from pathlib import Path
 
 from conformance.adapters.registry import find, load
 from conformance.errors import HostError
@@ -53,7 +54,7 @@ def _private_pipes() -> tuple[io.BufferedReader, int]:
 
 def _look_last_in_current_directory() -> None:
     """Move the current directory to the end of the path: a ``torch.py`` in it must not shadow torch."""
-    here = os.getcwd()
+    here = str(Path.cwd())
     sys.path[:] = [entry for entry in sys.path if entry not in ("", here)] + [here]
 
 
