@@ -58,9 +58,7 @@ def _partial(runs: tuple[Results, Results]) -> list[str]:
 
 def _table(changes: tuple[Change, ...], form: Format) -> str:
     head = ("case", "implementation", "versions", "old", "new", "detail")
-    rows = [
-        (c.case, c.implementation, _versions(c), c.old or "absent", c.new or "absent", c.detail) for c in changes
-    ]
+    rows = [(c.case, c.implementation, _versions(c), c.old or "absent", c.new or "absent", c.detail) for c in changes]
     if form == "markdown":
         return markdown_table(head, rows, numeric=False)
     return pretty_table(head, rows, numeric=False)

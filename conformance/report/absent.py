@@ -46,7 +46,8 @@ def _unsupported(grid: Grid) -> Markup:
     labels = [label(row) for row in grid.results.run.implementations]
     rows = [
         element("tr", element("th", labels[column], scope="row"), element("td", why),
-                element("td", element("a", count(number, "case"), href=link(v="unsupported", i=column)), class_="number"))
+                element("td", element("a", count(number, "case"), href=link(v="unsupported", i=column)),
+                        class_="number"))
         for (column, why), number in sorted(reasons.items())
     ]  # fmt: skip
     head = element("tr", (element("th", text, scope="col") for text in ("Implementation", "What it lacks", "Cases")))
@@ -82,7 +83,8 @@ def _runs(grid: Grid) -> Markup:
         element("tr", (element("td", text) for text in (
             part.started, part.suite, part.cases_digest[:12], ", ".join(part.implementations), f"{part.cells:,}",
             "; ".join(note for note in (
-                "" if part.complete else "partial", part.selection and f"filtered: {part.selection}", part.note) if note),
+                "" if part.complete else "partial", part.selection and f"filtered: {part.selection}",
+                part.note) if note),
         )))
         for part in runs
     ]  # fmt: skip

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from conformance.results.rows import ImplementationRow
 from conformance.report.wording import version
+from conformance.results.rows import ImplementationRow
 
 __all__ = ["UNSTATED", "ChoiceRow", "DialectColumn", "DialectTable", "tabulate"]
 

@@ -17,7 +17,7 @@ LOW, HIGH = -6, 9
 BINS = 3
 _LEFT, _WIDTH, _ROW, _TOP = 250, 700, 74, 46
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-_EXACT, _ODD = LOW * BINS - 2, HIGH * BINS + 1
+_EXACT, _ODD = LOW * BINS - 4, HIGH * BINS + 3
 
 
 def ratio_distribution(grid: Grid) -> Markup:
@@ -67,7 +67,9 @@ def _axis(height: int) -> Markup:
     words = [
         element("text", "exact", x=_f(_x(_EXACT + 0.5)), y=bottom + 20, class_="axis"),
         element("text", "∞, nan", x=_f(_x(_ODD + 0.5)), y=bottom + 20, class_="axis"),
-        element("text", "error / tight bound (no unit, logarithmic)", x=_LEFT + _WIDTH / 2, y=bottom + 40, class_="axis"),
+        element(
+            "text", "error / tight bound (no unit, logarithmic)", x=_LEFT + _WIDTH / 2, y=bottom + 40, class_="axis"
+        ),
         element("text", "inside the bound", x=_f(_x(0) - 10), y=_TOP - 18, class_="side left"),
         element("text", "outside", x=_f(_x(0) + 10), y=_TOP - 18, class_="side right"),
     ]

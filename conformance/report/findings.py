@@ -11,10 +11,11 @@ from conformance.report.grid import Grid
 from conformance.report.wording import label, size
 from conformance.results.rows import SEVERITY, CellRow, Number, QuantityRow, Verdict
 
-__all__ = ["Finding", "Party", "find"]
+__all__ = ["OUTCOME", "Finding", "Party", "find"]
 
 _TOLD = frozenset({"void", "crashed", "differs", "changed", "deviates"})
-_CELL = "outcome"
+#: What a finding is about when no array came back.
+OUTCOME = "outcome"
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def find(grid: Grid) -> list[Finding]:
     sightings: dict[tuple[Verdict, str, str], list[_Sighting]] = {}
     looked_at: Counter[tuple[int, str]] = Counter()
     for (case, column), cell in grid.cells.items():
-        looked_at.update((column, name) for name in {row.name for row in cell.quantities} | {_CELL})
+        looked_at.update((column, name) for name in {row.name for row in cell.quantities} | {OUTCOME})
         for key, ratio, explanation in _told(cell):
             sightings.setdefault(key, []).append(_Sighting(case, column, ratio, explanation))
     labels = [label(row) for row in grid.results.run.implementations]
@@ -81,7 +82,7 @@ def _told(cell: CellRow) -> Iterator[tuple[tuple[Verdict, str, str], Number | No
             if earlier is None or size(row.ratio) > size(earlier[0]):
                 told[key] = (row.ratio, row.explanation or row.message or cell.explanation)
     if not told and cell.verdict in _TOLD:
-        told[cell.verdict, _CELL, _first_line(cell.explanation)] = (None, cell.explanation)
+        told[cell.verdict, OUTCOME, _first_line(cell.explanation)] = (None, cell.explanation)
     for key, (ratio, explanation) in told.items():
         yield key, ratio, explanation
 
@@ -108,9 +109,7 @@ def _finding(
     for column in sorted(by_column):
         worst = max(by_column[column], key=lambda one: size(one.ratio))
         cases = tuple(sorted({one.case for one in by_column[column]}))
-        parties.append(
-            Party(column, labels[column], cases, looked_at[column, quantity], worst.ratio, worst.case)
-        )
+        parties.append(Party(column, labels[column], cases, looked_at[column, quantity], worst.ratio, worst.case))
     furthest = max(seen, key=lambda one: size(one.ratio))
     digest = hashlib.sha256("\0".join(key).encode()).hexdigest()[:8]
     return Finding(f"{verdict}-{quantity}-{digest}", verdict, quantity, cause, tuple(parties), furthest.explanation)

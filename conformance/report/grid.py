@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+from conformance.report.wording import size
 from conformance.results.read import Results
 from conformance.results.rows import FAILING, CellRow, Number, QuantityRow
-from conformance.report.wording import size
 
 __all__ = ["CANARY", "Grid", "telling", "worst_ratio"]
 

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterator
 from urllib.parse import urlencode
 
 from conformance.report.dialects import UNSTATED, DialectTable
-from conformance.report.findings import Finding, Party
+from conformance.report.findings import OUTCOME, Finding, Party
 from conformance.report.grid import Grid
 from conformance.report.markup import Markup, element, join
 from conformance.report.wording import PROVENANCE, VERDICTS, count, duration, ratio, version
-from conformance.results.rows import ImplementationRow
+from conformance.results.rows import FAILING, ImplementationRow
 from conformance.results.summary import SummaryRow, summarise
 
-__all__ = ["alarms", "counts_table", "dialect_section", "facts", "findings_list", "link", "verdict_chip"]
+__all__ = ["alarms", "counts_table", "dialect_section", "facts", "findings_list", "lead", "link", "verdict_chip"]
 
+#: So many characters of an explanation stand on the first page; the cell's panel has all of it.
+TOLD_LIMIT = 400
+
+_NAMES = [words.name for words in VERDICTS]
 _GLYPHS: dict[str, str] = {words.name: words.glyph for words in VERDICTS}
+_COUNTED = {"differs": "differ"}
 _PLAIN_VERBS = {
     "differs": "differs from the reference",
     "changed": "is not as declared or recorded",
@@ -36,16 +43,34 @@ def verdict_chip(verdict: str) -> Markup:
     return element("span", sign, " ", verdict, class_=f"verdict {verdict}")
 
 
+def lead(grid: Grid) -> Markup:
+    """Return the whole report in one sentence."""
+    numbers = Counter(cell.verdict for cell in grid.results.cells)
+    total = count(len(grid.results.cells), "cell")
+    failing = [
+        element("a", f"{numbers[verdict]:,} {_COUNTED.get(verdict, verdict)}", href=link(v=verdict))
+        for verdict in _NAMES if verdict in FAILING and numbers[verdict]
+    ]  # fmt: skip
+    fine = numbers["agrees"] + numbers["rough"]
+    parts = [f"Of {total}, {fine:,} agree within rounding"]
+    if numbers["deviates"]:
+        parts += [", ", element("a", f"{numbers['deviates']:,} deviate as declared", href=link(v="deviates"))]
+    if not failing:
+        return element("p", parts, "; none fails.", class_="lead")
+    listed = [part for one in failing for part in (", ", one)][1:]
+    return element("p", parts, "; ", f"{sum(numbers[v] for v in FAILING):,} fail: ", listed, ".", class_="lead")
+
+
 def facts(grid: Grid) -> Markup:
     """Return what was run, as pairs of term and description."""
     run, results = grid.results.run, grid.results
     rows, columns = grid.shape
-    machine = " · ".join(value for value in run.machine.values() if value) or "not stated"
+    machine = " · ".join(_machine(*entry) for entry in run.machine.items()) or "not stated"
+    cells = f"{len(results.cells):,} of {results.expected_cells:,} cells"
     pairs = [
-        ("Cases", f"{rows:,} on {count(columns, 'implementation')}: {len(results.cells):,} of "
-                  f"{results.expected_cells:,} cells"),
+        ("Cases", f"{rows:,} on {count(columns, 'implementation')}: {cells}"),
         ("Suite", f"{run.suite}, corpus {run.cases_digest[:12] or 'unnamed'}"),
-        ("Date", run.started.replace("T", " ").removesuffix("Z") + (" UTC" if run.started.endswith("Z") else "")),
+        ("Date", _moment(run.started)),
         ("Duration", duration(results.seconds) if results.seconds else "not known"),
         ("Machine", machine),
     ]  # fmt: skip
@@ -54,6 +79,15 @@ def facts(grid: Grid) -> Markup:
     return element(
         "dl", (element("div", element("dt", term), element("dd", text)) for term, text in pairs), class_="facts"
     )
+
+
+def _machine(entry: str, value: str) -> str:
+    return value if entry in ("system", "processor") else f"{entry} {value}"
+
+
+def _moment(started: str) -> str:
+    """Return an ISO 8601 moment for reading; anything else as it is."""
+    return re.sub(r"^(\d{4}-\d\d-\d\d)T(\d\d:\d\d)(:[\d.]+)?(Z|\+00:00)$", r"\1 \2 UTC", started)
 
 
 def alarms(grid: Grid) -> Markup:
@@ -83,7 +117,7 @@ def counts_table(grid: Grid) -> Markup:
     head = element("tr", element("th", "Implementation", scope="col"),
                    (element("th", verdict_chip(words.name), scope="col", class_="number", title=words.meaning)
                     for words in used),
-                   element("th", "cells of cases", scope="col", class_="number"))  # fmt: skip
+                   element("th", "Cells of cases", scope="col", class_="number"))  # fmt: skip
     lines = [
         _count_line(position, row, summary.rows[position], [words.name for words in used])
         for position, row in enumerate(grid.results.run.implementations)
@@ -97,7 +131,9 @@ def _count_line(position: int, row: ImplementationRow, numbers: SummaryRow, used
     for verdict in used:
         number = numbers.verdicts[verdict]
         shown: str = (
-            element("a", f"{number:,}", href=link(v=verdict, i=position)) if number else element("span", "0", class_="nil")
+            element("a", f"{number:,}", href=link(v=verdict, i=position))
+            if number
+            else element("span", "0", class_="nil")
         )
         cells.append(element("td", shown, class_="number"))
     total = f"{numbers.cells:,} of {numbers.cases:,}"
@@ -111,8 +147,7 @@ def implementation_head(row: ImplementationRow) -> Markup:
     return element(
         "th",
         element("span", row.name, " ", element("span", version(row), class_="version"), class_="name"),
-        provenance_badge(row.provenance),
-        element("span", detail, class_="detail"),
+        element("span", provenance_badge(row.provenance), " ", detail, class_="detail"),
         scope="row",
     )
 
@@ -144,9 +179,9 @@ def _option(option: str, group: int, unanimous: bool) -> Markup:  # noqa: FBT001
     if option in (UNSTATED, "undeclared"):
         return element("td", element("span", option, class_="nil"))
     if unanimous:
-        return element("td", element("span", option, class_="group all"))
+        return element("td", element("span", option, class_="choice all"))
     letter = element("span", "ABCDEFGH"[group % 8], class_="letter", aria_hidden="true")
-    return element("td", element("span", letter, option, class_=f"group g{group % 6}"))
+    return element("td", element("span", letter, option, class_=f"choice g{group % 6}"))
 
 
 def findings_list(findings: list[Finding], grid: Grid) -> Markup:
@@ -162,27 +197,44 @@ def findings_list(findings: list[Finding], grid: Grid) -> Markup:
 
 
 def _item(finding: Finding, grid: Grid) -> Markup:
-    why = f"explained by {finding.cause}" if finding.cause and finding.verdict == "differs" else finding.cause
-    if finding.verdict == "differs" and not finding.cause:
-        why = "no known variant explains it"
-    href = link(finding=finding.key)
+    what = element("strong", finding.quantity) if finding.quantity != OUTCOME else "the call"
+    did = (what, f" {_PLAIN_VERBS[finding.verdict]}")
+    cause = _because(finding)
     cells = sum(len(party.cases) for party in finding.parties)
-    sentence = element("p", element("strong", finding.quantity), f" {_PLAIN_VERBS[finding.verdict]}",
-                       f": {why}" if why else "", ". ",
-                       element("a", f"Show {count(cells, 'cell')}", href=href), class_="sentence")  # fmt: skip
-    who = element("ul", (element("li", _party(party, grid)) for party in finding.parties), class_="parties")
+    show = element("a", f"Show {count(cells, 'cell')}", href=link(finding=finding.key))
+    if len(finding.parties) == 1:
+        party = finding.parties[0]
+        head = join((element("strong", party.label), ": ", did, _extent(party, grid), cause, ". ", show))
+        who = Markup("")
+    else:
+        head = join((did, cause, ". ", show))
+        who = element("ul", (element("li", element("strong", one.label), _extent(one, grid))
+                             for one in finding.parties), class_="parties")  # fmt: skip
+    return element("li", element("p", head, class_="sentence"), who, _told(finding), id=f"finding-{finding.key}")
+
+
+def _because(finding: Finding) -> str:
+    if not finding.cause:
+        return "; no known variant explains it" if finding.verdict == "differs" else ""
+    cause = finding.cause.rstrip(" .:;")
+    named = finding.verdict in ("differs", "changed") and finding.quantity != OUTCOME
+    return f"; explained by {cause}" if named else f": {cause}"
+
+
+def _told(finding: Finding) -> Markup:
+    """Return what the cell furthest off tells, where that is more than the sentence says."""
     detail = finding.explanation.strip()
-    told = element("p", detail[:400] + ("…" if len(detail) > 400 else ""), class_="told")  # noqa: PLR2004
-    return element("li", sentence, who, told if detail and detail != why else "", id=f"finding-{finding.key}")
+    if not detail or detail == finding.cause:
+        return Markup("")
+    return element("p", detail[:TOLD_LIMIT] + ("…" if len(detail) > TOLD_LIMIT else ""), class_="told")
 
 
-def _party(party: Party, grid: Grid) -> Markup:
+def _extent(party: Party, grid: Grid) -> Markup:
+    """Return in how many cases, and how far off at worst, with a link to that cell."""
     case = grid.results.run.cases[party.worst_case].id
     implementation = grid.results.run.implementations[party.implementation].id
-    worst = (
-        join((", up to ", element("a", f"{ratio(party.worst)} times the bound", href=link(case=case, impl=implementation))))
-        if party.worst is not None
-        else ""
-    )
     numbers = f" in {len(party.cases):,} of {count(party.out_of, 'case')}"
-    return join((element("strong", party.label), numbers, worst))
+    if party.worst is None:
+        return join([numbers])
+    far = f"not finite ({party.worst})" if isinstance(party.worst, str) else f"{ratio(party.worst)} times the bound"
+    return join((numbers, ", up to ", element("a", far, href=link(case=case, impl=implementation))))

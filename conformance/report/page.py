@@ -16,7 +16,7 @@ from conformance.report.figures import ratio_distribution
 from conformance.report.findings import find
 from conformance.report.grid import Grid
 from conformance.report.markup import Markup, element, join
-from conformance.report.overview import alarms, counts_table, dialect_section, facts, findings_list, verdict_chip
+from conformance.report.overview import alarms, counts_table, dialect_section, facts, findings_list, lead, verdict_chip
 from conformance.report.payload import chunks, index, safe_json
 from conformance.report.static_matrix import static_matrix
 from conformance.report.wording import PROVENANCE, VERDICTS
@@ -58,6 +58,7 @@ def render_page(results: Results) -> str:
         policy=_policy(script, style),
         style=style,
         script=script,
+        lead=lead(grid),
         facts=facts(grid),
         alarms=alarms(grid),
         counts=counts_table(grid),

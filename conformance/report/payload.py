@@ -41,9 +41,7 @@ def index(grid: Grid, findings: Sequence[Finding]) -> dict[str, Any]:
         "cases": [[case.id, case.fact, case.clauses, str(case.source.get("dtype", "float32"))] for case in run.cases],
         "implementations": run.implementations,
         "clauses": run.clauses,
-        "verdicts": [
-            "".join(_code(cells.get((row, column))) for row in range(rows)) for column in range(columns)
-        ],
+        "verdicts": ["".join(_code(cells.get((row, column))) for row in range(rows)) for column in range(columns)],
         "ratios": [
             [_short(worst_ratio(cell), 3) if (cell := cells.get((row, column))) else None for row in range(rows)]
             for column in range(columns)
@@ -70,7 +68,9 @@ def cases_per_chunk(grid: Grid) -> int:
 def chunks(grid: Grid) -> list[tuple[str, str]]:
     """Return the details, each as its encoding (``json`` or ``gzip``) and its text."""
     step = cases_per_chunk(grid)
-    return [_packed(_chunk(grid, range(start, min(start + step, grid.shape[0])))) for start in range(0, grid.shape[0], step)]
+    return [
+        _packed(_chunk(grid, range(start, min(start + step, grid.shape[0])))) for start in range(0, grid.shape[0], step)
+    ]
 
 
 def safe_json(data: object) -> str:
@@ -124,6 +124,8 @@ def _cell(cell: CellRow, pool: _Pool) -> list[Any]:
 def _quantity(row: QuantityRow, pool: _Pool) -> list[Any]:
     """Return one quantity as a list; ``script/data.js`` names the positions."""
     digits = _DIGITS.get(row.dtype, 17)
+    wider = min(digits + 3, 17)  # a prediction has more digits than the dtype can hold
+    widths = (wider, digits, wider)
     start, arrays = _window(row)
     texts = (row.variant, row.deviation, row.open, row.explanation, row.raises, row.message)
     return [
@@ -136,7 +138,7 @@ def _quantity(row: QuantityRow, pool: _Pool) -> list[Any]:
         *(_short(value, _FEW) for value in (row.ratio, row.bound, row.plain_bound, row.error, row.max_abs_error)),
         pool.take(row.worst_index),
         start,
-        *(pool.take(_shortened(values, digits)) for values in arrays),
+        *(pool.take(_shortened(values, width)) for values, width in zip(arrays, widths, strict=True)),
         _short(row.declared_ratio, _FEW),
         row.discriminates,
         *(pool.take(text) for text in texts),
@@ -179,4 +181,4 @@ def _short(value: Number | None, digits: int) -> Number | None:
     if value is None or isinstance(value, str):
         return value
     rounded = float(f"{value:.{digits}g}")
-    return int(rounded) if rounded.is_integer() and abs(rounded) < 1e15 else rounded  # noqa: PLR2004
+    return int(rounded) if rounded.is_integer() and abs(rounded) < 1e15 else rounded

@@ -25,7 +25,7 @@ VERDICTS = (
     VerdictWords("rough", "r", "≈", "inside the bound for plain one-by-one summation only"),
     VerdictWords("deviates", "d", "◆", "a declared dialect or recorded deviation, observed exactly as declared"),
     VerdictWords("open", "o", "○", "the definition is silent; what was observed is shown"),
-    VerdictWords("unsupported", "u", "–", "the implementation lacks the feature"),  # noqa: RUF001 - a dash is meant
+    VerdictWords("unsupported", "u", "–", "the implementation lacks the feature"),
     VerdictWords("differs", "x", "✗", "outside the bound and not declared"),
     VerdictWords("changed", "c", "▲", "declared or recorded, but it is otherwise now"),
     VerdictWords("crashed", "k", "■", "the implementation ended its process or ran past the time limit"),
@@ -59,10 +59,10 @@ def ratio(value: Number | None) -> str:
     if value is None:
         return ""
     if isinstance(value, str):
-        return {"inf": "∞", "-inf": "−∞"}.get(value, value)  # noqa: RUF001 - a minus sign is meant
+        return {"inf": "∞", "-inf": "−∞"}.get(value, value)
     if value == 0:
         return "0"
-    if value < 1e-3 or value >= 1e4:  # noqa: PLR2004
+    if value < 1e-3 or value >= 1e4:
         mantissa, _, exponent = f"{value:.1e}".partition("e")
         return f"{mantissa.removesuffix('.0')}e{int(exponent)}"
     return f"{float(f'{value:.1e}'):g}"
@@ -76,9 +76,9 @@ def count(number: int, noun: str) -> str:
 def duration(seconds: float) -> str:
     """Return a duration as people say it: ``42 s``, ``3 min 12 s``, ``2 h 5 min``."""
     whole = round(seconds)
-    if whole < 60:  # noqa: PLR2004
-        return f"{seconds:.2g} s" if seconds < 10 else f"{whole} s"  # noqa: PLR2004
-    if whole < 3600:  # noqa: PLR2004
+    if whole < 60:
+        return f"{seconds:.2g} s" if seconds < 10 else f"{whole} s"
+    if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 

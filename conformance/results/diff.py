@@ -93,7 +93,7 @@ def _kind(was: CellRow | None, now: CellRow | None) -> str:
 
 def _change(was: CellRow | None, now: CellRow | None) -> Change:
     cell = now or was
-    assert cell is not None  # noqa: S101 - the key came from one of the two
+    assert cell is not None  # the key came from one of the two
     name, _, rest = cell.implementation.partition("@")
     return Change(
         case=cell.case,

@@ -41,9 +41,7 @@ def merge(results: Sequence[Results], names: Sequence[str] = ()) -> Results:
     )
 
 
-def _merged_run(
-    results: Sequence[Results], cases: dict[str, CaseRow], columns: dict[str, ImplementationRow]
-) -> RunRow:
+def _merged_run(results: Sequence[Results], cases: dict[str, CaseRow], columns: dict[str, ImplementationRow]) -> RunRow:
     runs = [one.run for one in results]
     present = {column.name for column in columns.values()}
     return RunRow(

@@ -52,7 +52,7 @@ class ResultsWriter:
         writer = cls.__new__(cls)
         writer.path, writer.cells = path, cells
         try:
-            writer._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | _BINARY)
+            writer._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | _BINARY)  # noqa: SLF001 - its own class
         except OSError as error:
             raise _unwritable(path, error) from error
         return writer
@@ -76,7 +76,7 @@ class ResultsWriter:
             os.close(self._descriptor)
             self._descriptor = -1
 
-    def __enter__(self) -> ResultsWriter:
+    def __enter__(self) -> ResultsWriter:  # noqa: PYI034 - typing.Self is newer than Python 3.10
         return self
 
     def __exit__(

@@ -53,7 +53,7 @@ function numberText(value) {
   if (value === null || value === undefined) return '–';
   if (typeof value === 'string') return ratioText(value);
   const size = Math.abs(value);
-  return size !== 0 && (size < 1e-4 || size >= 1e7) ? value.toExponential().replace('e+', 'e') : String(value);
+  return size !== 0 && (size < 1e-3 || size >= 1e7) ? value.toExponential().replace('e+', 'e') : String(value);
 }
 
 async function unpack(position) {

@@ -119,3 +119,5 @@ prepareTheme();
 prepareFilters();
 addEventListener('hashchange', draw);
 draw();
+// A page's name is an anchor too, for readers without scripts; with them a page starts at its top.
+addEventListener('load', () => requestAnimationFrame(() => scrollTo(0, 0)));

@@ -122,10 +122,17 @@ function focusActive(scroll = true) {
   if (!target) return;
   for (const old of grid.body.querySelectorAll('[tabindex="0"]')) old.tabIndex = -1;
   target.tabIndex = 0;
-  target.focus({ preventScroll: !scroll });
+  target.focus({ preventScroll: true });
+  if (scroll) target.scrollIntoView({ block: 'nearest', inline: 'nearest' });
   for (const head of grid.table.tHead.querySelectorAll('.head')) {
     head.classList.toggle('active', grid.shown[grid.active.column] && Number(head.dataset.column) === grid.shown[grid.active.column].position);
   }
+}
+
+function showActive() {
+  const target = elementOf(grid.active);
+  if (target) target.scrollIntoView({ block: 'nearest', inline: 'nearest' });
+  else if (grid.items.length) { pane.scrollTop = grid.active.at * rowHeight() - pane.clientHeight / 2; drawRows(true); }
 }
 
 pane.addEventListener('click', (event) => {

@@ -16,6 +16,7 @@ async function drawPanel() {
   if (row === undefined || column === undefined) {
     const gone = Boolean(state.case) && state.page === 'matrix';
     panel.hidden = !gone;
+    panel.parentElement.classList.toggle('opened', gone);
     if (gone) panel.replaceChildren(closeButton(), make('h2', { id: 'panel-title' }, 'This report has no such cell'), make('p', {}, state.case, ' on ', state.impl));
     return;
   }
@@ -27,6 +28,8 @@ async function drawPanel() {
   }
   if (wanted !== writeState(state)) return;
   panel.hidden = false;
+  panel.parentElement.classList.add('opened');
+  showActive();
   panel.replaceChildren(...panelParts(cases[row], columns[column], details));
   panel.scrollTop = 0;
 }
