@@ -47,12 +47,13 @@ class Rules:
     dx_gamma: Literal["used", "missing"] = "used"
     dgamma: Literal["exact", "average", "uncentred", "unscaled", "zero", "batch in evaluate"] = "exact"
     dbeta: Literal["exact", "average", "scaled", "zero"] = "exact"
-    backward_of: Literal["its forward", "latest forward"] = "its forward"
+    backward_of: Literal["its forward", "latest forward", "current state"] = "its forward"
     repeated: Literal["same", "accumulates"] = "same"
 
     # Precision
     variance_algorithm: Literal["two-pass", "one-pass"] = "two-pass"
     computed_in: Literal["own", "float32", "float16"] = "own"
+    state_starts_in: Literal["own", "float32"] = "own"
     state_kept_in: Literal["own", "float32", "bfloat16", "float16"] = "own"
 
     def __post_init__(self) -> None:

@@ -19,8 +19,9 @@ from conformance.definition.batch_norm import (
     canonical,
     column,
     forward,
+    inverse_scale,
     statistics,
-)  # fmt: skip
+)
 from conformance.definition.bounds import (
     ForwardErrors,
     Precision,
@@ -126,9 +127,8 @@ class _Simulation:
         kept = State(kept_mean(batch, self.rules), kept_variance(batch, self.rules))
         errors = update_errors(self.state, self.errors, kept, call.errors.batch, weight, factor, self.precision)
         moved = update(self.state, batch, self.layer.momentum, self.rules)
-        kept_in = self.layer.param_dtype if self.rules.state_kept_in == "own" else self.rules.state_kept_in
-        narrow = self.rules.state_kept_in not in ("own", "float32")
-        if narrow:
+        kept_in = self._state_dtype()
+        if kept_in != self.layer.param_dtype:
             moved = replace(moved, mean=_rounded(moved.mean, kept_in), var=_rounded(moved.var, kept_in))
         self.errors = StateErrors(
             errors.mean + self._storing(moved.mean, kept_in), errors.var + self._storing(moved.var, kept_in)
@@ -136,8 +136,7 @@ class _Simulation:
         self.state = moved
 
     def _backward(self, number: int, step: Step, call: _Call) -> None:
-        if self.rules.backward_of == "latest forward" and self.latest is not None:
-            call = _with_statistics_of(call, self.latest)
+        call = self._seen_by_backward(call)
         dy = by_channel(self.arrays[f"dy:{number}"].astype(self.wide))
         done = gradients(call.forward, dy, self.rules)
         bounds = gradient_errors(call.forward, call.errors, dy, self.precision, self.rules)
@@ -150,6 +149,21 @@ class _Simulation:
                 self._expect_rows(number, "dx", done["x"] * times, bounds["x"], call.forward.shape)
             else:
                 self._expect_columns(number, f"d{wanted}", done[wanted] * times, bounds[wanted])
+
+    def _seen_by_backward(self, call: _Call) -> _Call:
+        """Return the forward as a backward sees it that looks at the wrong statistics."""
+        seen = call.forward
+        if self.rules.backward_of == "latest forward" and self.latest is not None:
+            latest = self.latest.forward
+            changes = {name: getattr(latest, name) for name in ("mode", "mean", "var", "inverse", "slope")}
+        elif self.rules.backward_of == "current state" and seen.mode == "evaluate":
+            inverse, slope = inverse_scale(seen.mode, self.state.var, self.layer.epsilon, self.rules)
+            changes = {"mean": self.state.mean, "var": self.state.var, "inverse": inverse, "slope": slope}
+        else:
+            return call
+        seen = replace(seen, **changes)
+        seen = replace(seen, xhat=(seen.x - seen.mean) * seen.inverse)
+        return _Call(seen, forward_errors(seen, self.errors, self.precision, self.rules))
 
     def _times_done(self, call: _Call) -> int:
         done = self.backwards[id(call.forward)] = self.backwards.get(id(call.forward), 0) + 1
@@ -194,8 +208,16 @@ class _Simulation:
             ("running_var", self.state.var, self.errors.var),
         ):
             if name in step.observe:
-                dtype = self.layer.param_dtype
-                self._set(number, name, value[:, 0], error[:, :, 0], dtype, storing=False)
+                self._set(number, name, value[:, 0], error[:, :, 0], self._state_dtype(), storing=False)
+
+    def _state_dtype(self) -> str:
+        """Return the dtype in which the state is seen: the layer's, unless a rule makes it narrower."""
+        narrower = [self.layer.param_dtype]
+        if self.rules.state_kept_in != "own":
+            narrower.append(self.rules.state_kept_in)
+        if self.rules.state_starts_in != "own" and self.case.state == "own":
+            narrower.append(self.rules.state_starts_in)
+        return max(narrower, key=lambda dtype: float(ml_dtypes.finfo(dtype).eps))
 
     def _expect_rows(self, number: int, name: str, value: Array, bound: Array, shape: tuple[int, ...]) -> None:
         bounds = np.stack([canonical(one, shape) for one in np.broadcast_to(bound, (2, *value.shape))])
@@ -222,6 +244,8 @@ class _Simulation:
 def _precision(case: Case, rules: Rules, wide: Any) -> Precision:
     """Return the working precision: float32 for inputs of 16 bits, else that of the case."""
     computed_in = rules.computed_in if rules.computed_in != "own" else case.dtype
+    if rules.state_starts_in != "own" and case.state == "own":
+        computed_in = rules.state_starts_in
     if rules.computed_in == "own" and computed_in in ("float16", "bfloat16"):
         computed_in = "float32"
     return precision_of(computed_in).with_rounding_of(precision_of(wide))
@@ -230,16 +254,6 @@ def _precision(case: Case, rules: Rules, wide: Any) -> Precision:
 def _rounded(value: Array, dtype: str) -> Array:
     narrow: Any = np.dtype(getattr(ml_dtypes, dtype, dtype))
     return value.astype(narrow).astype(value.dtype)
-
-
-def _with_statistics_of(call: _Call, other: _Call) -> _Call:
-    """Return ``call`` as a backward sees it that looks at the latest forward instead of its own."""
-    latest = other.forward
-    same = replace(
-        call.forward, mode=latest.mode, mean=latest.mean, var=latest.var, inverse=latest.inverse, slope=latest.slope,
-        xhat=(call.forward.x - latest.mean) * latest.inverse,
-    )  # fmt: skip
-    return replace(call, forward=same)
 
 
 def _update_gradient_error(

@@ -159,8 +159,12 @@ _MISTAKES = (
     _mistake("dbeta zero", "The gradient of beta is zero.", dbeta="zero"),
     _mistake("backward of the latest forward", "A backward uses the statistics of the latest forward.",
              backward_of="latest forward"),
+    _mistake("backward of the current state", "A backward through an evaluate uses the running statistics of its own time,"
+             " not those of its forward.", backward_of="current state"),
     _mistake("repeated backward accumulates", "A second backward adds to the first.", repeated="accumulates"),
     _mistake("one-pass variance", "The variance is computed as avg(x^2) - mean^2.", variance_algorithm="one-pass"),
+    _mistake("state starts in float32", "A state that the layer makes for itself is float32 whatever the layer's dtype.",
+             state_starts_in="float32"),
     _mistake("state kept in float16", "The running statistics are rounded to float16.", state_kept_in="float16"),
     _mistake("state kept in bfloat16", "The running statistics are rounded to bfloat16.", state_kept_in="bfloat16"),
     _mistake("state kept in float32", "The running statistics are rounded to float32.", state_kept_in="float32"),

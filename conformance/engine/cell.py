@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from conformance.adapters.contract import Implementation
@@ -58,7 +60,10 @@ def cell_of(case: Case, session: Session, deviations: Sequence[Deviation] = ()) 
     implementation = session.implementation
     seen = session.observe(case)
     if isinstance(seen, Observation):
-        row = _judged(case, implementation, seen, deviations)
+        try:
+            row = _judged(case, implementation, seen, deviations)
+        except Exception as error:  # noqa: BLE001 a fault of the judge is void, and costs no other cell
+            row = CellRow(case=case.id, implementation=implementation.id, verdict="void", explanation=_fault(error))
         return Cell(row, implementation_row(implementation, seen.dialect))
     verdict: Verdict = "crashed" if isinstance(seen, Crashed) else "void"
     row = CellRow(case=case.id, implementation=implementation.id, verdict=verdict, explanation=seen.reason)
@@ -82,6 +87,12 @@ def _judged(case: Case, who: Implementation, seen: Observation, deviations: Sequ
         case=case.id, implementation=who.id, verdict=verdict, explanation=explanation,
         seconds=round(seen.seconds, 6), quantities=rows,
     )  # fmt: skip
+
+
+def _fault(error: Exception) -> str:
+    """Say where the suite itself failed."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"the suite failed to judge: {type(error).__name__}: {error} ({Path(last.filename).name}:{last.lineno})"
 
 
 def _declared_unsupported(

@@ -106,22 +106,28 @@ class _Judgement:
         return group(self.question, self.observation.dialect, key, choice, observed)
 
     def _array(self, key: Key, clause: str, observed: Array) -> QuantityRow:
+        verdict: Verdict
         reference = self._expected(Rules(dialect=self.observation.dialect.reference()), key)
         recorded = next((d for d in self.deviations if d.concerns(key[1])), None)
         rules = apply(recorded.variants, self.declared) if recorded is not None else self.declared
         declared = self._expected(rules, key)
-        against_reference = compare(observed, reference)
+        against_reference, against_declared = compare(observed, reference), compare(observed, declared)
+        if isinstance(against_declared, Mismatch):
+            verdict = "differs" if recorded is None else "changed"
+            return outcome_row(key, clause, verdict, None, against_declared.reason, observed)
         if isinstance(against_reference, Mismatch):
-            return outcome_row(key, clause, "differs", None, against_reference.reason, observed)
-        against_declared = compare(observed, declared)
-        assert isinstance(against_declared, Comparison)
+            verdict = "deviates" if against_declared.plain else "changed"
+            return array_row(
+                key, clause, verdict, against_declared, against_declared, discriminates=True,
+                explanation=f"{against_reference.reason}: {_reason(recorded)}", deviation=_name(recorded),
+            )  # fmt: skip
         discriminates = apart(reference, declared) or (recorded is not None and widened(reference, declared))
         verdict, why = _verdict(against_reference, against_declared, recorded, discriminates=discriminates)
         alike = rules == Rules(dialect=self.observation.dialect.reference())
         return array_row(
             key, clause, verdict, against_reference, against_declared if discriminates else None,
             discriminates=None if alike else discriminates, explanation=why,
-            deviation=recorded.name if recorded and discriminates else None,
+            deviation=_name(recorded) if discriminates else None,
         )  # fmt: skip
 
     def _expected(self, rules: Rules, key: Key) -> Expected:
@@ -140,11 +146,19 @@ def _verdict(
         stale = "record" if recorded is not None else "declaration"
         return "changed", f"agrees with the reference: the {stale} is stale"
     if declared.plain:
-        reason = recorded.reason if recorded is not None else "as the dialect declares"
+        reason = _reason(recorded)
         return "deviates", reason if declared.tight else f"{reason} (within the plain bound only)"
     if recorded is not None:
         return "changed", f"deviates in another way than recorded ({' + '.join(recorded.variants)})"
     return "differs", "fits neither the reference nor the declared dialect"
+
+
+def _reason(recorded: Deviation | None) -> str:
+    return recorded.reason if recorded is not None else "as the dialect declares"
+
+
+def _name(recorded: Deviation | None) -> str | None:
+    return recorded.name if recorded is not None else None
 
 
 def _order(key: Key) -> tuple[int, int, str]:

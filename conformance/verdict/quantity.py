@@ -26,9 +26,7 @@ def array_row(
     discriminates: bool | None, explanation: str | None, deviation: str | None,
 ) -> QuantityRow:  # fmt: skip
     """Make the row of an array that was compared with the reference, and with the declared dialect."""
-    # What deviates is shown where it is worst by what was declared; all else by the reference.
-    shown = declared if declared is not None and verdict in ("deviates", "changed") else reference
-    worst = shown.worst
+    worst = reference.worst
     window = _window(reference.observed.shape, worst)
     return QuantityRow(
         step=key[0], name=key[1], clause=clause, verdict=verdict,
