@@ -5,8 +5,10 @@ from __future__ import annotations
 import difflib
 import importlib
 import re
+import sys
 from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
 
 from conformance.adapters.contract import Adapter
 from conformance.errors import AdapterError
@@ -100,6 +102,9 @@ def load(spec: AdapterSpec) -> Adapter:
         Exception: whatever importing or building it raises.
     """
     module_name, _, attribute = spec.target.partition(":")
+    here = str(Path.cwd())
+    if spec.name == spec.target and here not in sys.path:
+        sys.path.append(here)
     found = getattr(importlib.import_module(module_name), attribute, None)
     if found is None:
         raise AdapterError(f"module {module_name} has no {attribute}", hint="name the adapter's class after the colon")

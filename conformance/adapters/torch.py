@@ -37,7 +37,7 @@ class Adapter(BaseAdapter):
 
     def unsupported(self, case: Case) -> str | None:
         """Refuse the last axis: the modules take their channels from the second one."""
-        if case.channel_axis == "last":
+        if case.channel_axis == "last" and case.layer.rank > 2:
             return "nn.BatchNorm* take the channels from the second axis only"
         return None
 

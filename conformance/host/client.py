@@ -84,7 +84,7 @@ class Host:
     @property
     def is_alive(self) -> bool:
         """Return whether the process runs and its pipes are open."""
-        return not self._to.closed and self._process.poll() is None
+        return not self._to.closed and not self._has_ended()
 
     def request(self, frame: Frame, time_limit: float | None = None) -> Frame:
         """Send a message and return the answer. One thread at a time; others wait.
@@ -98,26 +98,27 @@ class Host:
         with self._lock:
             if self._to.closed:
                 raise HostError("the host has been closed")
+            image = encode(frame)
             pipe = _Pipe(self._to.fileno(), self._from.fileno(), limit)
             try:
-                pipe.write(encode(frame))
+                pipe.write(image)
                 return read_frame(pipe.read)
             except TimeoutError:
                 self._kill()
                 raise HostTimedOut(f"no answer within the time limit of {limit:g} s{self._last_words()}") from None
             except (EOFError, BrokenPipeError):
                 raise HostDied(f"the host {self._end()}{self._last_words()}") from None
-            except HostError:
+            except BaseException:  # interrupted or garbled: what comes next is no answer to the next request
                 self._kill()
                 raise
 
     def send_and_close(self, frame: Frame) -> None:
         """Send a last message that has no answer, give the host a moment to end, and close."""
-        with self._lock, contextlib.suppress(OSError, EOFError, TimeoutError, subprocess.TimeoutExpired):
+        with self._lock, contextlib.suppress(OSError, TimeoutError):
             if not self._to.closed:
                 _Pipe(self._to.fileno(), self._from.fileno(), _GRACE).write(encode(frame))
                 self._to.close()
-                self._process.wait(_GRACE)
+                self._await_end()
         self.close()
 
     def close(self) -> None:
@@ -136,14 +137,26 @@ class Host:
                 pipe.close()
         self._stderr.finish()
 
+    def _has_ended(self) -> bool:
+        # Without reaping: what the process started is killed by its group's id first.
+        if self._process.returncode is not None:
+            return True
+        return os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+    def _await_end(self) -> bool:
+        """Return whether the process ends by itself while it is waited for."""
+        deadline = time.monotonic() + _GRACE
+        while not self._has_ended() and time.monotonic() < deadline:
+            time.sleep(0.002)
+        return self._has_ended()
+
     def _end(self) -> str:
         """Wait for the process to end, and return how it did."""
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(_GRACE)
-        status = self._process.returncode
+        ended = self._await_end()
         self._kill()
-        if status is None:
-            return "closed its pipes"
+        if not ended:
+            return "closed its pipe"
+        status = self._process.returncode
         if status < 0:
             return f"was killed by {_signal_name(-status)}"
         return f"ended with exit status {status}"

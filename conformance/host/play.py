@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
 
 from conformance.adapters.contract import Adapter, Array, Forward, Layer
 from conformance.corpus.inputs import laid_out
+from conformance.errors import HostError
 from conformance.host.messages import Call, Ran, Run, StepError, StepReply
 from conformance.host.observation import NO_FORWARD, UNSUPPORTED
 
@@ -26,12 +28,12 @@ class AdapterFault(Exception):  # noqa: N818  (not an error of the implementatio
         self.step = step
 
 
-class _Missing(Exception):  # noqa: N818
-    """What a call needs is not there; ``type`` is how it is reported."""
+class _Outcome(Exception):  # noqa: N818
+    """How a call ended: the only exception that is reported as an outcome."""
 
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
-        self.kind = kind
+        self.error = StepError(kind, message)
 
 
 def play(adapter: Adapter, request: Run, arrays: Mapping[str, Array]) -> tuple[Ran, dict[str, Array]]:
@@ -41,7 +43,9 @@ def play(adapter: Adapter, request: Run, arrays: Mapping[str, Array]) -> tuple[R
 
     Raises:
         AdapterFault: the adapter failed in ``dialect_for`` or ``unsupported``.
+        HostError: the request lacks an array.
     """
+    _check_complete(request, arrays)
     dialect = _declared("dialect_for", lambda: adapter.dialect_for(request.layer))
     unsupported = _declared("unsupported", lambda: adapter.unsupported(request.case))
     player = _Player(arrays, request.case.memory)
@@ -60,6 +64,17 @@ def _declared(step: str, ask: Callable[[], T]) -> T:
         raise AdapterFault(step) from error
 
 
+def _check_complete(request: Run, arrays: Mapping[str, Array]) -> None:
+    needed: set[str] = set()
+    for number, call in enumerate(request.program, start=1):
+        labels = call.through_update or tuple(filter(None, (call.train, call.evaluate)))
+        needed |= {f"x:{label}" for label in labels}
+        if call.gradients or call.through_update:
+            needed.add(f"dy:{number}")
+    if absent := sorted(needed - arrays.keys()):
+        raise HostError(f"the request lacks the array {absent[0]}", hint="see docs/protocol.md for what a request has")
+
+
 class _Player:
     """The layer, the forwards kept for their backwards, and what has been yielded so far."""
 
@@ -74,13 +89,15 @@ class _Player:
         state = {name: np.array(array) for name, array in self.arrays.items() if ":" not in name}
 
         def build() -> None:
-            self.layer = self.timed(lambda: adapter.create(request.layer, state))
+            self.layer = self.ask(lambda: adapter.create(request.layer, state))
 
         return StepReply(_error_of(build))
 
     def take(self, number: int, call: Call) -> StepReply:
         """Do one call, then read the state; the first error of the two is reported."""
         error = _error_of(lambda: self.call(number, call))
+        if error is not None and error.type in (UNSUPPORTED, NO_FORWARD):
+            return StepReply(error)  # nothing was called: there is nothing to see
         wanted = [name for name in call.observe if name != "y"]
         unread = _error_of(lambda: self.read_state(number, wanted)) if wanted else None
         return StepReply(error or unread)
@@ -96,35 +113,35 @@ class _Player:
     def forward(self, number: int, call: Call) -> None:
         mode = "train" if call.train is not None else "evaluate"
         x = self.input(call.train or call.evaluate or "")
-        forward = self.timed(lambda: self.built.forward(x, mode))
+        forward = self.ask(lambda: self.built.forward(x, mode))
         if call.name is not None:
             self.forwards[call.name] = forward
         if "y" in call.observe:
-            self.keep(number, "y", self.timed(lambda: forward.y))
+            self.keep(number, "y", lambda: forward.y)
         if call.gradients:
             self.backward(number, call, forward)
 
     def backward(self, number: int, call: Call, forward: Forward | None) -> None:
         if forward is None:
-            raise _Missing(NO_FORWARD, f"the forward `{call.backward}` failed: there is nothing to go back from")
+            raise _Outcome(NO_FORWARD, f"the forward `{call.backward}` failed: there is nothing to go back from")
         dy = np.array(self.arrays[f"dy:{number}"])
-        gradients = self.timed(lambda: forward.backward(dy, call.gradients))
+        gradients = self.ask(lambda: dict(forward.backward(dy, call.gradients)))
         for name in call.gradients:
             if name in gradients:
-                self.keep(number, f"d{name}", gradients[name])
+                self.keep(number, f"d{name}", partial(gradients.get, name))
 
     def through_update(self, number: int, first: str, second: str) -> None:
         method = getattr(self.built, "through_update", None)
         if method is None:
-            raise _Missing(UNSUPPORTED, "the layer of the adapter has no method through_update")
+            raise _Outcome(UNSUPPORTED, "the layer of the adapter has no method through_update")
         earlier, later, dy = self.input(first), self.input(second), np.array(self.arrays[f"dy:{number}"])
-        self.keep(number, "dx_earlier", self.timed(lambda: method(earlier, later, dy)))
+        self.keep(number, "dx_earlier", lambda: method(earlier, later, dy))
 
     def read_state(self, number: int, wanted: Sequence[str]) -> None:
-        state = self.timed(self.built.get_state)
+        state = self.ask(lambda: dict(self.built.get_state()))
         for name in wanted:
             if name in state:
-                self.keep(number, name, state[name])
+                self.keep(number, name, partial(state.get, name))
 
     @property
     def built(self) -> Layer:
@@ -135,14 +152,17 @@ class _Player:
         # A copy for each call: one that writes into its input spoils no other.
         return laid_out(np.array(self.arrays[f"x:{label}"]), self.memory)
 
-    def keep(self, number: int, name: str, value: Any) -> None:
+    def keep(self, number: int, name: str, value: Callable[[], Any]) -> None:
         # A copy at once: the adapter may have given a view of what later calls overwrite.
-        self.yielded[f"{number}:{name}"] = np.array(value)
+        self.yielded[f"{number}:{name}"] = self.ask(lambda: np.array(value()))
 
-    def timed(self, act: Callable[[], T]) -> T:
+    def ask(self, act: Callable[[], T]) -> T:
+        """Call the adapter, against the clock; its exceptions, and no others, are outcomes."""
         start = time.perf_counter()
         try:
             return act()
+        except Exception as error:
+            raise _Outcome(type(error).__name__, str(error)) from error
         finally:
             self.seconds += time.perf_counter() - start
 
@@ -150,8 +170,6 @@ class _Player:
 def _error_of(act: Callable[[], None]) -> StepError | None:
     try:
         act()
-    except _Missing as missing:
-        return StepError(missing.kind, str(missing))
-    except Exception as error:  # noqa: BLE001  (any error is an outcome)
-        return StepError(type(error).__name__, str(error))
+    except _Outcome as outcome:
+        return outcome.error
     return None

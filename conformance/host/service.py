@@ -8,12 +8,12 @@ from collections.abc import Callable
 import msgspec
 
 from conformance.adapters.contract import Adapter
-from conformance.errors import ConformanceError, HostError
+from conformance.errors import ConformanceError
 from conformance.host.frames import Frame
 from conformance.host.messages import Describe, Described, Exit, Failed, Failure, Request, Run
 from conformance.host.play import AdapterFault, play
 
-__all__ = ["Service", "abilities", "unsendable"]
+__all__ = ["Service", "abilities", "failed"]
 
 _REQUEST: msgspec.json.Decoder[Request] = msgspec.json.Decoder(Request)
 
@@ -39,7 +39,7 @@ class Service:
         try:
             request = _REQUEST.decode(frame.message)
         except msgspec.MsgspecError as error:
-            return _failed("protocol", error)
+            return failed("protocol", error)
         if isinstance(request, Exit):
             return None
         if self._adapter is None:
@@ -63,16 +63,16 @@ def abilities(adapter: Adapter) -> tuple[str, ...]:
     return tuple(name for name in names if callable(getattr(type(adapter), name, None)))
 
 
-def unsendable(error: HostError) -> Frame:
-    """Return what is answered in place of an answer that cannot travel."""
-    return _failed("answer", error)
+def failed(step: str, error: BaseException) -> Frame:
+    """Return the answer that says what went wrong while doing what."""
+    return Frame(_encode(Failed(_failure(step, error))))
 
 
 def _describe(adapter: Adapter) -> Frame:
     try:
         return Frame(_encode(Described(adapter.describe(), abilities(adapter))))
     except Exception as error:  # noqa: BLE001  (any fault is an answer)
-        return _failed("describe", error)
+        return failed("describe", error)
 
 
 def _run(adapter: Adapter, request: Run, frame: Frame) -> Frame:
@@ -80,13 +80,9 @@ def _run(adapter: Adapter, request: Run, frame: Frame) -> Frame:
         ran, arrays = play(adapter, request, frame.arrays)
         return Frame(_encode(ran), arrays)
     except AdapterFault as fault:
-        return _failed(fault.step, fault.__cause__ or fault)
+        return failed(fault.step, fault.__cause__ or fault)
     except Exception as error:  # noqa: BLE001  (any fault is an answer)
-        return _failed("run", error)
-
-
-def _failed(step: str, error: BaseException) -> Frame:
-    return Frame(_encode(Failed(_failure(step, error))))
+        return failed("run", error)
 
 
 def _failure(step: str, error: BaseException) -> Failure:

@@ -31,6 +31,8 @@ __all__ = ["START_LIMIT", "HostSession"]
 #: Seconds for a host to start: importing a framework on a busy machine takes most of a minute.
 START_LIMIT = 180.0
 
+_TRY = "python -c \"from conformance.adapters.registry import *; load(find('{}')).describe()\""
+
 T = TypeVar("T")
 _encode = msgspec.json.Encoder().encode
 _DESCRIBE, _EXIT = Frame(_encode(Describe())), Frame(_encode(Exit()))
@@ -156,7 +158,7 @@ class HostSession:
     def _hint(self) -> str:
         if not self._spec.is_installed:
             return f"install what it needs: {self._spec.install}"
-        return f"try it by itself: {' '.join(self._command)} < /dev/null"
+        return "its maker can try: " + _TRY.format(self.adapter)
 
     def _running(self) -> _Channel:
         if self._channel is None or not self._channel.is_alive:
@@ -212,8 +214,10 @@ def _answer(frame: Frame, kind: type[T]) -> tuple[T, Frame]:
 
 
 def _told(failure: Failure) -> str:
-    text = f"{failure.step} failed: {failure.type}: {failure.message}"
-    return f"{text}\n{failure.traceback}" if failure.traceback else text
+    """Return one sentence, and the place in the code where it happened."""
+    places = [line.strip() for line in failure.traceback.splitlines() if line.startswith("  File ")]
+    place = f" (raised at {places[-1]})" if places else ""
+    return f"{failure.step} failed: {failure.type}: {failure.message}{place}"
 
 
 def _observation(ran: Ran, frame: Frame) -> Observation:

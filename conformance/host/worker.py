@@ -14,7 +14,7 @@ from pathlib import Path
 from conformance.adapters.registry import find, load
 from conformance.errors import HostError
 from conformance.host.frames import Frame, encode, read_frame
-from conformance.host.service import Service, unsendable
+from conformance.host.service import Service, failed
 
 __all__ = ["main", "serve"]
 
@@ -36,7 +36,12 @@ def main() -> None:
 def serve(service: Service, incoming: io.BufferedReader, outgoing: int) -> None:
     """Answer every request until ``exit``, the end of the pipe, or what is no message."""
     while incoming.peek(1):
-        answer = service.answer(read_frame(lambda count: _read(incoming, count)))
+        try:
+            frame = read_frame(lambda count: _read(incoming, count))
+        except HostError as error:  # where the next message starts is unknown from here on
+            _send(failed("protocol", error), outgoing)
+            return
+        answer = service.answer(frame)
         if answer is None:
             return
         _send(answer, outgoing)
@@ -74,7 +79,7 @@ def _send(answer: Frame, outgoing: int) -> None:
     try:
         image = encode(answer)
     except HostError as error:
-        image = encode(unsendable(error))
+        image = encode(failed("answer", error))
     view = memoryview(image)
     while view:
         view = view[os.write(outgoing, view) :]
