@@ -12,9 +12,9 @@ from conformance.results.rows import Number
 
 __all__ = ["ratio_distribution"]
 
-LOW, HIGH = -6, 9
+LOW, HIGH = -6, 15
 #: Bins per decade of the ratio.
-BINS = 3
+BINS = 2
 _LEFT, _WIDTH, _ROW, _TOP = 250, 700, 74, 46
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _EXACT, _ODD = LOW * BINS - 4, HIGH * BINS + 3

@@ -23,12 +23,12 @@ TOLD_LIMIT = 400
 _NAMES = [words.name for words in VERDICTS]
 _GLYPHS: dict[str, str] = {words.name: words.glyph for words in VERDICTS}
 _COUNTED = {"differs": "differ"}
-_PLAIN_VERBS = {
-    "differs": "differs from the reference",
-    "changed": "is not as declared or recorded",
-    "deviates": "deviates from the reference exactly as declared",
-    "crashed": "ended its process or ran past the time limit",
-    "void": "could not be judged, by a fault of the suite",
+_VERBS = {
+    "differs": ("differs from the reference", "differ from the reference"),
+    "changed": ("is not as declared or recorded", "are not as declared or recorded"),
+    "deviates": ("deviates from the reference", "deviate from the reference"),
+    "crashed": ("ended its process or ran past the time limit",) * 2,
+    "void": ("could not be judged, by a fault of the suite",) * 2,
 }
 
 
@@ -54,7 +54,10 @@ def lead(grid: Grid) -> Markup:
     fine = numbers["agrees"] + numbers["rough"]
     parts = [f"Of {total}, {fine:,} agree within rounding"]
     if numbers["deviates"]:
-        parts += [", ", element("a", f"{numbers['deviates']:,} deviate as declared", href=link(v="deviates"))]
+        parts += [
+            ", ",
+            element("a", f"{numbers['deviates']:,} deviate as declared or recorded", href=link(v="deviates")),
+        ]
     if not failing:
         return element("p", parts, "; none fails.", class_="lead")
     listed = [part for one in failing for part in (", ", one)][1:]
@@ -117,7 +120,7 @@ def counts_table(grid: Grid) -> Markup:
     head = element("tr", element("th", "Implementation", scope="col"),
                    (element("th", verdict_chip(words.name), scope="col", class_="number", title=words.meaning)
                     for words in used),
-                   element("th", "Cells of cases", scope="col", class_="number"))  # fmt: skip
+                   element("th", "Cells", element("br"), "of cases", scope="col", class_="number"))  # fmt: skip
     lines = [
         _count_line(position, row, summary.rows[position], [words.name for words in used])
         for position, row in enumerate(grid.results.run.implementations)
@@ -197,34 +200,48 @@ def findings_list(findings: list[Finding], grid: Grid) -> Markup:
 
 
 def _item(finding: Finding, grid: Grid) -> Markup:
-    what = element("strong", finding.quantity) if finding.quantity != OUTCOME else "the call"
-    did = (what, f" {_PLAIN_VERBS[finding.verdict]}")
-    cause = _because(finding)
+    did = (_subject(finding), f" {_verb(finding)}")
     cells = sum(len(party.cases) for party in finding.parties)
     show = element("a", f"Show {count(cells, 'cell')}", href=link(finding=finding.key))
     if len(finding.parties) == 1:
         party = finding.parties[0]
-        head = join((element("strong", party.label), ": ", did, _extent(party, grid), cause, ". ", show))
+        head = join((element("strong", party.label), ": ", did, _extent(party, grid), _because(finding), ". ", show))
         who = Markup("")
     else:
-        head = join((did, cause, ". ", show))
-        who = element("ul", (element("li", element("strong", one.label), _extent(one, grid))
-                             for one in finding.parties), class_="parties")  # fmt: skip
+        head = join((did, _because(finding), ". ", show))
+        lines = (element("li", element("strong", one.label), _extent(one, grid)) for one in finding.parties)
+        who = element("ul", lines, class_="parties")
     return element("li", element("p", head, class_="sentence"), who, _told(finding), id=f"finding-{finding.key}")
+
+
+def _subject(finding: Finding) -> Markup:
+    if finding.quantities == (OUTCOME,):
+        return Markup("the call")
+    names = [element("strong", name) for name in finding.quantities]
+    return join((names[0], (join((", ", name)) for name in names[1:])))
+
+
+def _verb(finding: Finding) -> str:
+    one, many = _VERBS[finding.verdict]
+    verb = one if len(finding.quantities) == 1 else many
+    if finding.verdict != "deviates":
+        return verb
+    return verb + (" as recorded" if finding.cause else " as the dialect declares")
 
 
 def _because(finding: Finding) -> str:
     if not finding.cause:
         return "; no known variant explains it" if finding.verdict == "differs" else ""
     cause = finding.cause.rstrip(" .:;")
-    named = finding.verdict in ("differs", "changed") and finding.quantity != OUTCOME
+    named = finding.verdict in ("differs", "changed") and finding.quantities != (OUTCOME,)
     return f"; explained by {cause}" if named else f": {cause}"
 
 
 def _told(finding: Finding) -> Markup:
     """Return what the cell furthest off tells, where that is more than the sentence says."""
     detail = finding.explanation.strip()
-    if not detail or detail == finding.cause:
+    declared = finding.verdict == "deviates" and not finding.cause
+    if not detail or detail == finding.cause or declared:
         return Markup("")
     return element("p", detail[:TOLD_LIMIT] + ("…" if len(detail) > TOLD_LIMIT else ""), class_="told")
 
@@ -234,7 +251,7 @@ def _extent(party: Party, grid: Grid) -> Markup:
     case = grid.results.run.cases[party.worst_case].id
     implementation = grid.results.run.implementations[party.implementation].id
     numbers = f" in {len(party.cases):,} of {count(party.out_of, 'case')}"
-    if party.worst is None:
+    if party.worst is None or party.worst == 0:
         return join([numbers])
     far = f"not finite ({party.worst})" if isinstance(party.worst, str) else f"{ratio(party.worst)} times the bound"
     return join((numbers, ", up to ", element("a", far, href=link(case=case, impl=implementation))))

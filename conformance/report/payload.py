@@ -18,7 +18,7 @@ from conformance.results.rows import CellRow, Number, QuantityRow
 __all__ = ["CELLS_PER_CHUNK", "chunks", "index", "safe_json"]
 
 #: So many cells are packed, and unpacked in the browser, together.
-CELLS_PER_CHUNK = 2000
+CELLS_PER_CHUNK = 800
 #: A chunk above this size in bytes is compressed; small reports stay legible as text.
 PLAIN_LIMIT = 60_000
 #: How a cell is named on the command line of pytest.
@@ -49,7 +49,7 @@ def index(grid: Grid, findings: Sequence[Finding]) -> dict[str, Any]:
         "findings": {
             finding.key: {
                 "verdict": finding.verdict,
-                "quantity": finding.quantity,
+                "quantities": finding.quantities,
                 "cells": [[party.implementation, party.cases] for party in finding.parties],
             }
             for finding in findings

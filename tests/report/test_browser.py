@@ -91,7 +91,7 @@ def test_filters_in_the_form(open_page: Opener) -> None:
 def test_finding_leads_to_its_cells(open_page: Opener) -> None:
     """The link of a finding shows its cases only."""
     page = open_page()
-    page.get_by_role("link", name="Show 12 cells").click()
+    page.get_by_role("link", name="Show 10 cells").click()
     expect(page.locator("#matrix")).to_be_visible()
     expect(page.locator("#shown")).to_have_text("6 of 57 cases")
     expect(page.locator("#finding")).to_contain_text("deviates running_var")
@@ -280,7 +280,8 @@ def test_names_for_screen_readers(open_page: Opener) -> None:
     expect(page.locator("#panel")).to_be_visible()
     nameless = page.evaluate(
         """() => [...document.querySelectorAll('button, a, input, select, [role=region]')]
-        .filter((node) => node.offsetParent && !node.textContent.trim() && !node.getAttribute('aria-label') && !(node.labels || []).length)
+        .filter((node) => node.offsetParent && !node.textContent.trim()
+        && !node.getAttribute('aria-label') && !(node.labels || []).length)
         .map((node) => node.outerHTML.slice(0, 90))"""
     )
     assert nameless == []

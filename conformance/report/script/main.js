@@ -70,7 +70,7 @@ function drawFinding() {
   const finding = index.findings[state.finding];
   line.hidden = !state.finding;
   line.replaceChildren(...(finding
-    ? ['Only the finding: ', chip(words.find((word) => word.name === finding.verdict)), ' ', make('strong', {}, finding.quantity)]
+    ? ['Only the finding: ', chip(words.find((word) => word.name === finding.verdict)), ' ', make('strong', {}, finding.quantities.join(', '))]
     : ['This report has no such finding.']), ' ', make('button', { type: 'button', onclick: () => go({ finding: '' }) }, 'Show all'));
 }
 

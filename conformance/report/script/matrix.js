@@ -36,15 +36,18 @@ function drawMatrix(selection) {
   drawRows(true);
 }
 
-const rowHeight = () => parseFloat(getComputedStyle(pane).getPropertyValue('--row')) || 40;
+// `--row` is in rem, so that rows grow with the reader's font.
+const rowHeight = () => (parseFloat(getComputedStyle(pane).getPropertyValue('--row')) || 2.5)
+  * parseFloat(getComputedStyle(document.documentElement).fontSize);
 
 function drawRows(anyway = false) {
   const height = rowHeight();
   const from = grid.whole ? 0 : Math.max(0, Math.floor(pane.scrollTop / height) - SPARE);
   const to = grid.whole ? grid.items.length
     : Math.min(grid.items.length, Math.ceil((pane.scrollTop + pane.clientHeight) / height) + SPARE);
-  const enough = from <= Math.max(0, grid.from - SPARE) === false && from >= grid.from && to <= grid.to;
-  if (!anyway && (grid.whole || enough)) return;
+  const first = Math.floor(pane.scrollTop / height);
+  const last = Math.min(grid.items.length, Math.ceil((pane.scrollTop + pane.clientHeight) / height));
+  if (!anyway && (grid.whole || (first >= grid.from && last <= grid.to))) return;
   const focused = grid.body.contains(document.activeElement);
   grid.from = from;
   grid.to = to;

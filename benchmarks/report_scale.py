@@ -1,0 +1,136 @@
+"""How the report fares at scale: time, memory and size to build it, time to open and filter it.
+
+Run as ``python benchmarks/report_scale.py [CASES IMPLEMENTATIONS]``; 1,000 by 30 unless told otherwise.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import shutil
+import sys
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+from playwright.sync_api import sync_playwright
+
+from conformance.report.page import write_report
+from conformance.results.read import Results, read_results
+from conformance.results.rows import CaseRow, CellRow, ImplementationRow, QuantityRow, RunRow, Verdict
+from conformance.results.writer import write_results
+
+QUANTITIES = ("y", "running_mean", "running_var", "dx")
+WINDOW = 8
+FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+         "--disable-background-networking", "--disable-component-update", "--disable-sync"]  # fmt: skip
+
+
+def synthetic(cases: int, implementations: int) -> Results:
+    """Return results in which about one cell in six does not agree."""
+    numbers = random.Random(17)  # noqa: S311 - no secret
+    columns = tuple(
+        ImplementationRow(
+            id=f"framework-{at // 5}@{at % 5}.1:eager:cpu", name=f"framework-{at // 5}",
+            versions={"framework": f"{at % 5}.1"}, dialect={"running_variance": ("sample", "population")[at % 2]},
+        )
+        for at in range(implementations)
+    )  # fmt: skip
+    rows = tuple(
+        CaseRow(
+            id=f"area_{at // 50}/question-{at}[dtype=float32,shape=4x3x7]", fact=f"Fact {at} about the definition",
+            clauses=("1.1",), source={"shape": "4x3x7", "steps": [{"train": "a"}, {"evaluate": "a"}]},
+        )
+        for at in range(cases)
+    )  # fmt: skip
+    cells = tuple(_cell(numbers, case, column) for case in rows for column in columns)
+    run = RunRow(
+        suite="0.1.0", started="2026-01-01T00:00:00Z", machine={}, cases_digest="0" * 64, cases=rows,
+        implementations=columns,
+    )  # fmt: skip
+    return Results(run=run, cells=cells, complete=True, seconds=60.0)
+
+
+def _cell(numbers: random.Random, case: CaseRow, column: ImplementationRow) -> CellRow:
+    draw = numbers.random()
+    verdict: Verdict = "agrees" if draw < 0.83 else "rough" if draw < 0.9 else "deviates" if draw < 0.97 else "differs"
+    seeded = random.Random(case.id)  # noqa: S311 - the prediction is the same for every implementation
+    quantities = tuple(_quantity(numbers, seeded, name, verdict) for name in QUANTITIES)
+    return CellRow(case=case.id, implementation=column.id, verdict=verdict, seconds=0.01, quantities=quantities)
+
+
+def _quantity(numbers: random.Random, seeded: random.Random, name: str, verdict: Verdict) -> QuantityRow:
+    expected = tuple(seeded.gauss(0, 1) for _ in range(WINDOW))
+    observed = tuple(float(f"{value + numbers.gauss(0, 1e-7):.9g}") for value in expected)
+    ratio = 10 ** numbers.uniform(-3, 0) * (1 if verdict == "agrees" else 1e4)
+    return QuantityRow(
+        step=1, name=name, clause="1.1", verdict=verdict, dtype="float32", shape=(4, 3, 7), ratio=ratio, bound=1.2e-7,
+        plain_bound=4.8e-7, error=ratio * 1.2e-7, max_abs_error=ratio * 1.3e-7, worst_index=(0, 0, 3),
+        window=(0, WINDOW), expected=expected, observed=observed,
+        explanation=None if verdict == "agrees" else "as the dialect declares",
+    )  # fmt: skip
+
+
+def main() -> None:
+    """Measure and print."""
+    cases, implementations = (int(text) for text in sys.argv[1:3]) if len(sys.argv) > 2 else (1000, 30)
+    folder = Path(tempfile.mkdtemp(prefix="report-scale-"))
+    written = write_results(synthetic(cases, implementations), folder)
+    print(f"{cases:,} cases x {implementations} implementations = {cases * implementations:,} cells")
+    print(f"results file        {written.stat().st_size / 1e6:8.1f} MB")
+    page = folder / "index.html"
+    # A process of its own, so that the generator's memory does not count.
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        for line in pool.submit(_build, written, page).result():
+            print(line)
+    print(f"report              {page.stat().st_size / 1e6:8.1f} MB")
+    _browse(page)
+    shutil.rmtree(folder)
+
+
+def _build(written: Path, page: Path) -> list[str]:
+    start = time.perf_counter()
+    results = read_results(written)
+    read = time.perf_counter()
+    write_report(results, page)
+    # Not ru_maxrss: a child inherits its parent's.
+    peak = int(re.findall(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text(encoding="ascii"))[0]) / 1024
+    return [
+        f"reading             {read - start:8.2f} s",
+        f"building the report {time.perf_counter() - read:8.2f} s",
+        f"peak memory         {peak:8.0f} MiB",
+    ]
+
+
+def _browse(path: Path) -> None:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=FLAGS)
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        start = time.perf_counter()
+        page.goto(f"{path.as_uri()}#matrix", wait_until="commit")
+        page.wait_for_selector("td.cell")
+        print(f"matrix on screen    {time.perf_counter() - start:8.2f} s")
+        for what, fragment in (("filter by verdict", "v=differs"), ("filter by text", "q=question-77"),
+                               ("only differences", "only=1"), ("everything", "")):  # fmt: skip
+            taken = page.evaluate(_TIMED, f"#matrix?{fragment}")
+            print(f"{what:19} {taken:8.0f} ms")
+        start = time.perf_counter()
+        page.locator("td.cell").first.click()
+        page.wait_for_selector("#panel:not([hidden]) h2")
+        print(f"opening a cell      {(time.perf_counter() - start) * 1000:8.0f} ms")
+        browser.close()
+
+
+#: From setting the fragment to the next frame after it was drawn.
+_TIMED = """(hash) => new Promise((resolve) => {
+  const start = performance.now();
+  addEventListener('hashchange', () => requestAnimationFrame(() => setTimeout(() => resolve(performance.now() - start))),
+    { once: true });
+  location.hash = hash;
+})"""
+
+
+if __name__ == "__main__":
+    main()
