@@ -6,7 +6,7 @@ If it does not agree with the oracle, the suite is at fault and no report is wri
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ml_dtypes
@@ -49,34 +49,50 @@ class _Layer:
         self.config, self.rules = config, rules
         self.work: Any = np.float64 if "float64" in (config.dtype, config.param_dtype) else np.float32
         if rules.computed_in != "own":
-            self.work = np.dtype(rules.computed_in)
-        defaults = {"gamma": 1.0, "beta": 0.0, "running_mean": 0.0, "running_var": 1.0}
-        held = {name: column(state.get(name), config.channels, self.work, value) for name, value in defaults.items()}
-        self.parameters = Parameters(held["gamma"], held["beta"], config.epsilon)
-        self.state = State(held["running_mean"], held["running_var"])
+            self.work = np.dtype(rules.computed_in).type
         self.param_dtype = _dtype(config.param_dtype)
+        self.state_dtype = self._narrowest(rules.state_kept_in, "own" if state.get("running_var") is not None else
+                                           rules.state_starts_in)  # fmt: skip
+        defaults = {"gamma": 1.0, "beta": 0.0, "running_mean": 0.0, "running_var": 1.0}
+        # A layer that computes in less than it was given computes so, and keeps its state as it was given.
+        self.holds: Any = np.float64 if "float64" in (config.dtype, config.param_dtype) else np.float32
+        held = {name: column(state.get(name), config.channels, self.holds, value) for name, value in defaults.items()}
+        self.parameters = Parameters(held["gamma"].astype(self.work), held["beta"].astype(self.work), config.epsilon)
+        self.state = self._kept(State(held["running_mean"], held["running_var"]))
+        self.latest: batch_norm.Forward | None = None
 
     def forward(self, x: Array, mode: str) -> _Forward:
         """Normalise; in train, blend the batch into the state."""
         done, moved = self._forward(x, mode)
-        self.state = moved
+        self.state, self.latest = moved, done.call
         return done
 
     def get_state(self) -> dict[str, Array]:
-        """Return the running statistics in the dtype of the parameters."""
+        """Return the running statistics in the dtype that they are kept in, that of the parameters."""
         return {
-            "running_mean": self.state.mean[:, 0].astype(self.param_dtype),
-            "running_var": self.state.var[:, 0].astype(self.param_dtype),
+            "running_mean": self.state.mean[:, 0].astype(self.state_dtype),
+            "running_var": self.state.var[:, 0].astype(self.state_dtype),
         }
+
+    @property
+    def used(self) -> State:
+        """The state in the precision that is computed in."""
+        return self._used(self.state)
 
     def set_state(self, state: ContractState) -> None:
         """Overwrite the running statistics."""
-        mean = column(state["running_mean"], self.config.channels, self.work, 0.0)
-        self.state = State(mean, column(state["running_var"], self.config.channels, self.work, 1.0))
+        mean = column(state["running_mean"], self.config.channels, self.holds, 0.0)
+        self.state = self._kept(State(mean, column(state["running_var"], self.config.channels, self.holds, 1.0)))
+
+    def move(self, batch: running_state.Batch) -> None:
+        """Blend a batch into the state."""
+        self.state = self._moved(self.state, batch)
 
     def through_update(self, earlier: Array, later: Array, dy: Array) -> Array:
         """Return the gradient with respect to ``earlier`` through the update of the state."""
         first = self.forward(earlier, "train")
+        if self.rules.updates == "with backward":
+            self.move(first.batch)
         weight = running_state.update_weight(self.state.updates, self.config.momentum, self.rules)
         second = self.forward(later, "evaluate")
         if self.rules.dialect.update_gradient == "detached":
@@ -93,8 +109,9 @@ class _Layer:
         batch = running_state.Batch(mean, var, rows.shape[1], x.shape[0], self.config.epsilon)
         moved = self.state
         for _ in range(running_state.moves(mode, self.rules, with_backward=False)):
-            moved = self._kept(running_state.update(moved, batch, self.config.momentum, self.rules))
-        call = batch_norm.forward(rows, mode, x.shape, self.parameters, self.state, moved, self.rules)
+            moved = self._moved(moved, batch)
+        used = self._used(self.state), self._used(moved)
+        call = batch_norm.forward(rows, mode, x.shape, self.parameters, *used, self.rules)
         return _Forward(self, batch, call, x.dtype), moved
 
     def _batch(self, call: batch_norm.Forward) -> running_state.Batch:
@@ -102,13 +119,25 @@ class _Layer:
             call.batch_mean, call.batch_var, call.x.shape[1], call.shape[0], self.config.epsilon
         )
 
+    def _used(self, state: State) -> State:
+        """Return the state in the precision that is computed in."""
+        return replace(state, mean=state.mean.astype(self.work), var=state.var.astype(self.work))
+
+    def _moved(self, state: State, batch: running_state.Batch) -> State:
+        return self._kept(running_state.update(self._used(state), batch, self.config.momentum, self.rules))
+
     def _kept(self, state: State) -> State:
-        if self.rules.state_kept_in == "own":
+        if self.state_dtype == self.param_dtype:
             return state
-        narrow = _dtype(self.rules.state_kept_in)
-        return State(
-            state.mean.astype(narrow).astype(self.work), state.var.astype(narrow).astype(self.work), state.updates
+        return replace(
+            state,
+            mean=state.mean.astype(self.state_dtype).astype(self.holds),
+            var=state.var.astype(self.state_dtype).astype(self.holds),
         )
+
+    def _narrowest(self, *options: str) -> Any:
+        dtypes = [self.param_dtype, *(_dtype(option) for option in options if option != "own")]
+        return max(dtypes, key=lambda dtype: float(ml_dtypes.finfo(dtype).eps))
 
 
 @dataclass
@@ -128,24 +157,40 @@ class _Forward:
         """Return the gradients of ``sum(y * dy)`` by name."""
         rules = self.layer.rules
         if rules.updates == "with backward" and self.call.mode == "train" and not self.backwards:
-            self.layer.state = running_state.update(self.layer.state, self.batch, self.layer.config.momentum, rules)
+            self.layer.move(self.batch)
         self.backwards += 1
         times = self.backwards if rules.repeated == "accumulates" else 1
         upstream = by_channel(dy.astype(self.layer.work))
-        done = gradients.gradients(self.call, upstream, rules)
-        return {name: times * self._one(name, done, upstream) for name in wrt}
+        call = self._seen_by_backward()
+        done = gradients.gradients(call, upstream, rules)
+        return {name: self._one(name, call, done, upstream, times) for name in wrt}
 
-    def _one(self, name: str, done: Mapping[str, Array], dy: Array) -> Array:
+    def _seen_by_backward(self) -> batch_norm.Forward:
+        """Return the forward, or what a backward takes for it that looks at the wrong statistics."""
+        rules, call, latest, state = self.layer.rules, self.call, self.layer.latest, self.layer.used
+        if rules.backward_of == "latest forward" and latest is not None:
+            changes = {name: getattr(latest, name) for name in ("mode", "mean", "var", "inverse", "slope")}
+        elif rules.backward_of == "current state" and call.mode == "evaluate":
+            inverse, slope = batch_norm.inverse_scale(call.mode, state.var, call.parameters.epsilon, rules)
+            changes = {"mean": state.mean, "var": state.var, "inverse": inverse, "slope": slope}
+        else:
+            return call
+        seen = replace(call, **changes)
+        return replace(seen, xhat=(seen.x - seen.mean) * seen.inverse)
+
+    def _one(
+        self, name: str, call: batch_norm.Forward, done: Mapping[str, Array], dy: Array, times: int
+    ) -> Array:
         if name == "x":
-            return canonical(done["x"], self.call.shape).astype(self.dtype)
+            return canonical(times * done["x"], call.shape).astype(self.dtype)
         if name in ("gamma", "beta"):
-            return done[name][:, 0].astype(self.layer.param_dtype)
+            return (times * done[name][:, 0]).astype(self.layer.param_dtype)
         option = self.layer.rules.dialect.statistics_gradient
         if option == "refused":
             raise ValueError(f"{name} is not differentiable")
-        gradient = gradients.statistics_gradients(self.call, dy, self.layer.rules)[name][:, 0]
+        gradient = gradients.statistics_gradients(call, dy, self.layer.rules)[name][:, 0]
         leaf = option != "constant" and self.call.mode == "evaluate"
-        return (gradient if leaf else 0 * gradient).astype(self.layer.param_dtype)
+        return (times * gradient if leaf else 0 * gradient).astype(self.layer.param_dtype)
 
 
 def _dtype(name: str) -> Any:

@@ -32,7 +32,7 @@ from conformance.definition.bounds import (
     update_errors,
 )  # fmt: skip
 from conformance.definition.gradients import gradients, statistics_gradients, update_gradient
-from conformance.definition.prediction import Expected, Key, Predicted, Prediction, Refused, Undetermined
+from conformance.definition.prediction import Expected, Key, Predicted, Prediction, Refused, Same, Undetermined
 from conformance.definition.rules import Rules
 from conformance.definition.running_state import (
     Batch,
@@ -62,10 +62,11 @@ def simulate(case: Case, arrays: Mapping[str, Array], rules: Rules) -> Predictio
 
 @dataclass(frozen=True)
 class _Call:
-    """A forward with its error bounds, kept for its backward."""
+    """A forward with its error bounds, kept for its backward; the first call of a case is number 1."""
 
     forward: Forward
     errors: ForwardErrors
+    number: int
 
 
 class _Simulation:
@@ -79,46 +80,104 @@ class _Simulation:
             for name, default in (("gamma", 1), ("beta", 0), ("running_mean", 0), ("running_var", 1))
         }
         self.parameters = Parameters(per_channel["gamma"], per_channel["beta"], layer.epsilon)
-        self.state = State(per_channel["running_mean"], per_channel["running_var"])
+        self.state = self._kept(State(per_channel["running_mean"], per_channel["running_var"]))
         exact = np.zeros((2, layer.channels, 1))
         self.errors = StateErrors(exact, exact)
+        self.frozen = False
+        #: The undeclared choice on which everything from now on depends.
+        self.undetermined: str | None = None
         self.calls: dict[str, _Call] = {}
+        self.numbers: dict[str, int] = {}
         self.latest: _Call | None = None
+        self.called = 0
         self.backwards: dict[int, int] = {}
         self.prediction: dict[Key, Predicted] = {}
 
     def take(self, number: int, step: Step) -> None:
         """Do one step and predict what is read after it."""
-        if step.through_update is not None:
+        if step.rejected:
+            self.prediction[number, "outcome"] = Refused()
+        elif step.freeze is not None:
+            self.frozen = step.freeze
+        elif step.reload:
+            self._reload()
+        elif step.through_update is not None:
             self._through_update(number, step)
         elif step.backward is not None:
             self._backward(number, step, self.calls[step.backward])
+        elif step.evaluate is not None and self._refuses_evaluate():
+            self.prediction[number, "outcome"] = Refused()
         else:
-            call = self._forward(step.labels[0], step.mode or "train", with_backward=bool(step.gradients))
+            call = self._forward(step.labels[0], step.mode or "train", with_backward=False)
             if step.name is not None:
                 self.calls[step.name] = call
+                self.numbers[step.name] = number
+            if step.recompute:
+                self._recompute(call)
             if "y" in step.observe:
                 self._expect_rows(number, "y", call.forward.y, call.errors.y, call.forward.shape)
+            if step.same_as is not None:
+                self._expect_same(number, step, call)
             if step.gradients:
                 self._backward(number, step, call)
         self._read_state(number, step)
 
-    def _forward(self, label: str, mode: str, *, with_backward: bool) -> _Call:
+    def _reload(self) -> None:
+        """Save and load: the state stays, whatever it was."""
+        if self.rules.reload == "lost":
+            self.state = State(np.zeros_like(self.state.mean), np.ones_like(self.state.var))
+
+    def _recompute(self, call: _Call) -> None:
+        """Do the forward once more, as checkpointing does in the backward."""
+        option = self.rules.dialect.recomputation
+        if option == "undeclared":
+            self.undetermined = "recomputation"
+        elif option == "again":
+            self._move(self._batch(call.forward), call)
+
+    def _refuses_evaluate(self) -> bool:
+        return not self.layer.tracked and self.rules.dialect.untracked == "refused"
+
+    def _effective(self, mode: str) -> tuple[str, bool]:
+        """Return the mode whose formulas hold, and whether the state may move, for this layer as it is."""
+        dialect = self.rules.dialect
+        if mode == "evaluate" and not self.layer.tracked:
+            if dialect.untracked == "undeclared":
+                self.undetermined = "untracked"
+            return ("train" if dialect.untracked == "batch" else "evaluate"), False
+        if mode == "train" and self.frozen:
+            if dialect.frozen == "undeclared":
+                self.undetermined = "frozen"
+            return ("evaluate" if dialect.frozen == "C" else "train"), dialect.frozen not in ("B", "C")
+        return mode, self.layer.tracked
+
+    def _expect_same(self, number: int, step: Step, call: _Call) -> None:
+        """Expect the output of an earlier step again, where the definition makes the two the same."""
+        earlier = self.calls[step.same_as or ""]
+        if np.array_equal(earlier.forward.y, call.forward.y, equal_nan=True):
+            self.prediction[number, "same"] = Same((self.numbers[step.same_as or ""], "y"))
+
+    def _forward(self, label: str, asked: str, *, with_backward: bool) -> _Call:
+        mode, may_move = self._effective(asked)
         x = self.arrays[f"x:{label}"]
         rows = by_channel(x.astype(self.wide))
         mean, var = statistics(rows, x.shape, self.rules)
         batch = Batch(mean, var, rows.shape[1], x.shape[0], self.layer.epsilon)
         before, before_errors = self.state, self.errors
         moved = self.state
-        times = moves(mode, self.rules, with_backward=with_backward)
+        times = moves(mode, self.rules, with_backward=with_backward) if may_move else 0
         for _ in range(times):
             moved = update(moved, batch, self.layer.momentum, self.rules)
         done = forward(rows, mode, x.shape, self.parameters, before, moved, self.rules)
-        call = _Call(done, forward_errors(done, before_errors, self.precision, self.rules))
+        self.called += 1
+        call = _Call(done, forward_errors(done, before_errors, self.precision, self.rules), self.called)
         for _ in range(times):
             self._move(batch, call)
         self.latest = call
         return call
+
+    def _batch(self, call: Forward) -> Batch:
+        return Batch(call.batch_mean, call.batch_var, call.x.shape[1], call.shape[0], self.layer.epsilon)
 
     def _move(self, batch: Batch, call: _Call) -> None:
         """Update the state with one batch, its errors along with it, rounded to how it is kept."""
@@ -126,22 +185,31 @@ class _Simulation:
         factor = float(variance_factor(batch, self.rules, self.wide))
         kept = State(kept_mean(batch, self.rules), kept_variance(batch, self.rules))
         errors = update_errors(self.state, self.errors, kept, call.errors.batch, weight, factor, self.precision)
-        moved = update(self.state, batch, self.layer.momentum, self.rules)
+        moved = self._kept(update(self.state, batch, self.layer.momentum, self.rules))
         kept_in = self._state_dtype()
-        if kept_in != self.layer.param_dtype:
-            moved = replace(moved, mean=_rounded(moved.mean, kept_in), var=_rounded(moved.var, kept_in))
         self.errors = StateErrors(
             errors.mean + self._storing(moved.mean, kept_in), errors.var + self._storing(moved.var, kept_in)
         )
         self.state = moved
 
+    def _kept(self, state: State) -> State:
+        """Return the state rounded to how it is kept."""
+        kept_in = self._state_dtype()
+        if kept_in == self.layer.param_dtype:
+            return state
+        return replace(state, mean=_rounded(state.mean, kept_in), var=_rounded(state.var, kept_in))
+
     def _backward(self, number: int, step: Step, call: _Call) -> None:
+        times = self._times_done(call)
+        if moves(call.forward.mode, self.rules, with_backward=True) > moves(
+            call.forward.mode, self.rules, with_backward=False
+        ) and self.backwards[call.number] == 1:
+            self._move(self._batch(call.forward), call)
         call = self._seen_by_backward(call)
         dy = by_channel(self.arrays[f"dy:{number}"].astype(self.wide))
         done = gradients(call.forward, dy, self.rules)
         bounds = gradient_errors(call.forward, call.errors, dy, self.precision, self.rules)
         done |= statistics_gradients(call.forward, dy, self.rules)
-        times = self._times_done(call)
         for wanted in step.gradients:
             if wanted.startswith("running"):
                 self._expect_statistics_gradient(number, wanted, call, done[wanted] * times, bounds[wanted])
@@ -163,10 +231,10 @@ class _Simulation:
             return call
         seen = replace(seen, **changes)
         seen = replace(seen, xhat=(seen.x - seen.mean) * seen.inverse)
-        return _Call(seen, forward_errors(seen, self.errors, self.precision, self.rules))
+        return _Call(seen, forward_errors(seen, self.errors, self.precision, self.rules), call.number)
 
     def _times_done(self, call: _Call) -> int:
-        done = self.backwards[id(call.forward)] = self.backwards.get(id(call.forward), 0) + 1
+        done = self.backwards[call.number] = self.backwards.get(call.number, 0) + 1
         return done if self.rules.repeated == "accumulates" else 1
 
     def _expect_statistics_gradient(self, number: int, name: str, call: _Call, value: Array, bound: Array) -> None:
@@ -191,8 +259,7 @@ class _Simulation:
             return
         weight = update_weight(updates, self.layer.momentum, self.rules)
         call = earlier.forward
-        batch = Batch(call.batch_mean, call.batch_var, call.x.shape[1], call.shape[0], self.layer.epsilon)
-        factor = float(variance_factor(batch, self.rules, self.wide))
+        factor = float(variance_factor(self._batch(call), self.rules, self.wide))
         dy = by_channel(self.arrays[f"dy:{number}"].astype(self.wide))
         by_state = statistics_gradients(later.forward, dy, self.rules)
         bounds = gradient_errors(later.forward, later.errors, dy, self.precision, self.rules)
@@ -207,7 +274,7 @@ class _Simulation:
             ("running_mean", self.state.mean, self.errors.mean),
             ("running_var", self.state.var, self.errors.var),
         ):
-            if name in step.observe:
+            if name in step.observe and self.layer.tracked:
                 self._set(number, name, value[:, 0], error[:, :, 0], self._state_dtype(), storing=False)
 
     def _state_dtype(self) -> str:
@@ -227,9 +294,14 @@ class _Simulation:
         self._set(number, name, value[:, 0], bound[:, :, 0], self.layer.param_dtype)
 
     def _set(self, number: int, name: str, value: Array, bound: Array, dtype: str, *, storing: bool = True) -> None:
+        if self.undetermined is not None:
+            self.prediction[number, name] = Undetermined(self.undetermined)
+            return
         bound = bound.astype(np.float64)
         if storing:
             bound = np.where(bound > 0, bound + self._storing(value, dtype), 0)
+        # What is not finite is expected as it is; a finite value beside it keeps its own bound.
+        bound = np.where(np.isfinite(value), bound, 0)
         self.prediction[number, name] = Expected(value=value, tight=bound[0], plain=bound[1], dtype=dtype)
 
     def _storing(self, value: Array, dtype: str) -> Array | float:

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
-from conformance.definition.prediction import Expected, Key, Prediction
+from conformance.definition.prediction import Expected, Key, Predicted, Prediction, Refused
 from conformance.definition.rules import Rules
 from conformance.definition.variants import VARIANTS, apply
-from conformance.verdict.compare import Array, Comparison, apart, compare, distance, widened
+from conformance.host.observation import Outcome, Raised
+from conformance.verdict.compare import Comparison, apart, compare, distance, widened
 from conformance.verdict.oracle import Question
 
 __all__ = ["Explanation", "explain"]
@@ -43,7 +44,7 @@ class Explanation:
 
 
 def explain(
-    question: Question, rules: Rules, observed: Mapping[Key, Array], differing: Iterable[Key]
+    question: Question, rules: Rules, observed: Mapping[Key, Outcome], differing: Iterable[Key]
 ) -> dict[Key, Explanation]:
     """Explain each differing quantity by a variant of ``rules``, the same one for as many as possible."""
     wanted = tuple(differing)
@@ -62,16 +63,17 @@ def explain(
 
 
 def _matches(
-    question: Question, candidates: Mapping[tuple[str, ...], Rules], observed: Mapping[Key, Array],
+    question: Question, candidates: Mapping[tuple[str, ...], Rules], observed: Mapping[Key, Outcome],
     wanted: Iterable[Key], base: Prediction,
 ) -> dict[Key, Explanation]:
     predictions = {names: question.predict(rules) for names, rules in candidates.items()}
-    # A variant that also accounts for the rest of the cell explains more than one that does not.
-    score = {names: _fitting(prediction, observed) for names, prediction in predictions.items()}
-    ranked = sorted(predictions, key=lambda names: -score[names])
+    fits = {names: _fits_of(prediction, observed, base) for names, prediction in predictions.items()}
+    # A variant that also accounts for the rest of the cell explains more than one that does not; of
+    # those alike in that, one that says what is to be seen explains more than one that allows much.
+    ranked = sorted(fits, key=lambda names: _rank(fits[names]))
     found = {}
     for key in wanted:
-        fitting = [names for names in ranked if _fits(predictions[names], observed, key)]
+        fitting = [names for names in ranked if fits[names].get(key, _NO_FIT).fits]
         if fitting:
             found[key] = Explanation(fitting[0], matches=True)
         else:
@@ -79,15 +81,52 @@ def _matches(
     return found
 
 
+@dataclass(frozen=True)
+class _Fit:
+    """How one quantity sits in a prediction: inside it or not, and how much wider than declared that is."""
+
+    fits: bool
+    vague: bool = False
+    residual: float = 0.0
+
+
+_NO_FIT = _Fit(fits=False)
+
+
+def _fits_of(prediction: Prediction, observed: Mapping[Key, Outcome], base: Prediction) -> dict[Key, _Fit]:
+    keys = observed.keys() | {key for key, expected in base.items() if isinstance(expected, Refused)}
+    return {key: _fit(prediction.get(key), observed.get(key), base.get(key)) for key in keys}
+
+
+def _fit(expected: Predicted | None, seen: Outcome | None, declared: Predicted | None) -> _Fit:
+    if isinstance(seen, Raised) or isinstance(declared, Refused):
+        return _Fit(isinstance(seen, Raised) == isinstance(expected, Refused))
+    if not isinstance(expected, Expected) or seen is None:
+        return _NO_FIT
+    comparison = compare(seen, expected)
+    if not isinstance(comparison, Comparison) or not comparison.plain:
+        return _NO_FIT
+    if not isinstance(declared, Expected) or declared.plain.shape != expected.plain.shape:
+        return _Fit(fits=True)
+    return _Fit(fits=True, vague=widened(declared, expected), residual=distance(expected, seen, declared.tight))
+
+
+def _rank(fits: Mapping[Key, _Fit]) -> tuple[int, int, float]:
+    """Return how little a variant explains of a cell: misfits, vague fits, the residuals in declared bounds."""
+    misfits = sum(not fit.fits for fit in fits.values())
+    vague = sum(fit.vague for fit in fits.values())
+    return misfits, vague, sum(fit.residual for fit in fits.values())
+
+
 def _nearest(
-    predictions: Mapping[tuple[str, ...], Prediction], observed: Mapping[Key, Array], key: Key, base: Prediction
+    predictions: Mapping[tuple[str, ...], Prediction], observed: Mapping[Key, Outcome], key: Key, base: Prediction
 ) -> Explanation:
     """Return the variant that comes closest, in bounds of what was declared: a vague one is not close."""
-    unit = base.get(key)
-    if not isinstance(unit, Expected) or key not in observed:
+    unit, seen = base.get(key), observed.get(key)
+    if not isinstance(unit, Expected) or seen is None or isinstance(seen, Raised):
         return Explanation((), matches=False, distance=float("inf"))
     distances = {
-        names: distance(expected, observed[key], unit.tight)
+        names: distance(expected, seen, unit.tight)
         for names, prediction in predictions.items()
         if isinstance(expected := prediction.get(key), Expected) and _same_key_differs(expected, unit)
     }
@@ -100,18 +139,6 @@ def _nearest(
 def _same_key_differs(expected: Expected, unit: Expected) -> bool:
     """Tell whether a variant changes the quantity at all: one that does not explains nothing."""
     return apart(expected, unit) or widened(unit, expected)
-
-
-def _fits(prediction: Prediction, observed: Mapping[Key, Array], key: Key) -> bool:
-    expected = prediction.get(key)
-    if not isinstance(expected, Expected) or key not in observed:
-        return False
-    comparison = compare(observed[key], expected)
-    return isinstance(comparison, Comparison) and comparison.plain
-
-
-def _fitting(prediction: Prediction, observed: Mapping[Key, Array]) -> int:
-    return sum(_fits(prediction, observed, key) for key in observed)
 
 
 def _pairs(

@@ -7,43 +7,44 @@ from dataclasses import dataclass
 
 import msgspec
 
-from conformance.definition.prediction import Expected, Key, Predicted, Refused, Undetermined
+from conformance.definition.prediction import Expected, Key, Predicted, Refused, Same, Undetermined
 from conformance.definition.rules import Rules
 from conformance.definition.variants import apply
 from conformance.host.observation import Observation, Raised
-from conformance.results.rows import QuantityRow, Verdict
+from conformance.results.rows import QuantityRow
 from conformance.verdict.attribution import clause_of
-from conformance.verdict.compare import Array, Comparison, Mismatch, apart, compare, widened
+from conformance.verdict.compare import Array, Comparison, Mismatch, compare
 from conformance.verdict.deviations import Deviation
 from conformance.verdict.explain import Explanation, explain
 from conformance.verdict.group import group
 from conformance.verdict.oracle import Question
 from conformance.verdict.quantity import array_row, open_row, outcome_row
+from conformance.verdict.table import Ruling, changes, rule
 
 __all__ = ["judge"]
 
 
 def judge(
-    question: Question, observation: Observation, deviations: tuple[Deviation, ...] = ()
+    question: Question, observation: Observation, deviations: tuple[Deviation, ...] = (), *, explaining: bool = True
 ) -> tuple[QuantityRow, ...]:
     """Judge every predicted quantity, and every error raised, in the order of the steps.
 
     ``deviations`` are the recorded ones that concern this case on this implementation. No quantity
-    that was predicted is left out: one that is missing differs.
+    that was predicted is left out: one that is missing differs. Without ``explaining`` no variant is
+    sought for what differs, which saves most of the time.
     """
     judgement = _Judgement(question, observation, deviations)
     keys = judgement.judged()
     rows = [judgement.row(key) for key in keys]
     unexplained = [key for key, row in zip(keys, rows, strict=True) if _needs_explaining(row)]
-    if unexplained:
-        arrays = {key: value for key, value in observation.outcomes.items() if not isinstance(value, Raised)}
-        found = explain(question, judgement.declared, arrays, [key for key in unexplained if key in arrays])
+    if unexplained and explaining:
+        found = explain(question, judgement.declared, observation.outcomes, unexplained)
         rows = [_explained(row, found.get((row.step, row.name))) for row in rows]
     return tuple(rows)
 
 
 def _needs_explaining(row: QuantityRow) -> bool:
-    return row.verdict in ("differs", "changed") and row.observed is not None
+    return row.verdict in ("differs", "changed")
 
 
 def _explained(row: QuantityRow, explanation: Explanation | None) -> QuantityRow:
@@ -63,6 +64,10 @@ class _Judgement:
     def declared(self) -> Rules:
         return Rules(dialect=self.observation.dialect)
 
+    @property
+    def reference(self) -> Rules:
+        return Rules(dialect=self.observation.dialect.reference())
+
     def judged(self) -> tuple[Key, ...]:
         """Return what is judged: all predictions, and all errors raised; what an error prevented is left to it."""
         predicted = self.question.predict(self.declared)
@@ -78,6 +83,8 @@ class _Judgement:
         declared = self.question.predict(self.declared).get(key)
         if isinstance(declared, Undetermined):
             return open_row(key, clause, self._group(key, declared, observed))
+        if isinstance(declared, Same):
+            return self._same(key, clause, declared)
         if isinstance(observed, Raised):
             return self._raised(key, clause, observed, declared)
         if isinstance(declared, Refused):
@@ -86,6 +93,14 @@ class _Judgement:
         if observed is None:
             return outcome_row(key, clause, "differs", None, f"{key[1]} is missing")
         return self._array(key, clause, observed)
+
+    def _same(self, key: Key, clause: str, relation: Same) -> QuantityRow:
+        now, before = (self.observation.outcomes.get(at) for at in ((key[0], "y"), relation.earlier))
+        if isinstance(now, Raised) or isinstance(before, Raised) or now is None or before is None:
+            return outcome_row(key, clause, "differs", None, "one of the two outputs is missing")
+        if now.dtype == before.dtype and now.shape == before.shape and now.tobytes() == before.tobytes():
+            return outcome_row(key, clause, "agrees", None, f"bit for bit the output of step {relation.earlier[0]}", now)
+        return outcome_row(key, clause, "differs", None, f"not bit for bit the output of step {relation.earlier[0]}", now)
 
     def _raised(self, key: Key, clause: str, observed: Raised, declared: Predicted | None) -> QuantityRow:
         undeclared = next(self._undetermined(key[0]), None)
@@ -106,29 +121,34 @@ class _Judgement:
         return group(self.question, self.observation.dialect, key, choice, observed)
 
     def _array(self, key: Key, clause: str, observed: Array) -> QuantityRow:
-        verdict: Verdict
-        reference = self._expected(Rules(dialect=self.observation.dialect.reference()), key)
-        recorded = next((d for d in self.deviations if d.concerns(key[1])), None)
-        rules = apply(recorded.variants, self.declared) if recorded is not None else self.declared
-        declared = self._expected(rules, key)
-        against_reference, against_declared = compare(observed, reference), compare(observed, declared)
-        if isinstance(against_declared, Mismatch):
-            verdict = "differs" if recorded is None else "changed"
-            return outcome_row(key, clause, verdict, None, against_declared.reason, observed)
-        if isinstance(against_reference, Mismatch):
-            verdict = "deviates" if against_declared.plain else "changed"
-            return array_row(
-                key, clause, verdict, against_declared, against_declared, discriminates=True,
-                explanation=f"{against_reference.reason}: {_reason(recorded)}", deviation=_name(recorded),
-            )  # fmt: skip
-        discriminates = apart(reference, declared) or (recorded is not None and widened(reference, declared))
-        verdict, why = _verdict(against_reference, against_declared, recorded, discriminates=discriminates)
-        alike = rules == Rules(dialect=self.observation.dialect.reference())
+        reference, declared = self._expected(self.reference, key), self._expected(self.declared, key)
+        records, recorded = self._recorded(key, declared)
+        ruling = rule(observed, reference, declared, recorded)
+        against_reference = compare(observed, reference)
+        against_final = compare(observed, recorded or declared)
+        shown = against_final if isinstance(against_reference, Mismatch) else against_reference
+        why = _why(ruling, records)
+        if isinstance(shown, Mismatch):
+            return outcome_row(key, clause, ruling.verdict, None, why or shown.reason, observed)
+        final = against_final if isinstance(against_final, Comparison) and ruling.discriminates else None
+        alike = recorded is None and self.declared == self.reference
         return array_row(
-            key, clause, verdict, against_reference, against_declared if discriminates else None,
-            discriminates=None if alike else discriminates, explanation=why,
-            deviation=_name(recorded) if discriminates else None,
+            key, clause, ruling.verdict, shown, final, discriminates=None if alike else ruling.discriminates,
+            explanation=why, deviation=" + ".join(record.name for record in records) or None,
         )  # fmt: skip
+
+    def _recorded(self, key: Key, declared: Expected) -> tuple[tuple[Deviation, ...], Expected | None]:
+        """Return the records that change what is declared of the quantity, and what they predict together.
+
+        One that makes no difference here is no reason to excuse anything.
+        """
+        concerned = [record for record in self.deviations if record.concerns(key[1])]
+        alone = {record: self.question.predict(apply(record.variants, self.declared)).get(key) for record in concerned}
+        effective = tuple(r for r, one in alone.items() if isinstance(one, Expected) and changes(declared, one))
+        if not effective:
+            return (), None
+        together = [variant for record in effective for variant in record.variants]
+        return effective, self._expected(apply(together, self.declared), key)
 
     def _expected(self, rules: Rules, key: Key) -> Expected:
         expected = self.question.predict(rules)[key]
@@ -136,29 +156,12 @@ class _Judgement:
         return expected
 
 
-def _verdict(
-    reference: Comparison, declared: Comparison, recorded: Deviation | None, *, discriminates: bool
-) -> tuple[Verdict, str | None]:
-    """Apply the table of docs/results.md: how one quantity is judged."""
-    if not discriminates:
-        return ("agrees" if reference.tight else "rough" if reference.plain else "differs"), None
-    if reference.plain:
-        stale = "record" if recorded is not None else "declaration"
-        return "changed", f"agrees with the reference: the {stale} is stale"
-    if declared.plain:
-        reason = _reason(recorded)
-        return "deviates", reason if declared.tight else f"{reason} (within the plain bound only)"
-    if recorded is not None:
-        return "changed", f"deviates in another way than recorded ({' + '.join(recorded.variants)})"
-    return "differs", "fits neither the reference nor the declared dialect"
-
-
-def _reason(recorded: Deviation | None) -> str:
-    return recorded.reason if recorded is not None else "as the dialect declares"
-
-
-def _name(recorded: Deviation | None) -> str | None:
-    return recorded.name if recorded is not None else None
+def _why(ruling: Ruling, records: tuple[Deviation, ...]) -> str | None:
+    """Return the reason for the verdict: that of the record, or the declaration, where it deviates as expected."""
+    if ruling.verdict == "deviates":
+        reason = " ".join(record.reason for record in records) or "as the dialect declares"
+        return f"{reason} ({ruling.why})" if ruling.why else reason
+    return ruling.why
 
 
 def _order(key: Key) -> tuple[int, int, str]:

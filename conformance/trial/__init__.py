@@ -1,0 +1,1 @@
+"""How the suite itself is tried: mutants that it must catch, honest implementations that it must not accuse."""

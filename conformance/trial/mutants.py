@@ -1,0 +1,153 @@
+"""Mutation test of the suite: every variant, put in as an implementation, is caught and named."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+
+from conformance.adapters import numpy as own
+from conformance.adapters.contract import LayerConfig
+from conformance.corpus.case import Case, Step
+from conformance.definition.dialect import Dialect, options
+from conformance.definition.prediction import Expected
+from conformance.definition.rules import Rules
+from conformance.definition.variants import VARIANTS
+from conformance.host.messages import Run
+from conformance.host.observation import Observation, Outcome, Raised
+from conformance.host.play import play
+from conformance.results.rows import QuantityRow
+from conformance.verdict.compare import Comparison, compare
+from conformance.verdict.judge import judge
+from conformance.verdict.oracle import Question
+
+__all__ = ["ENOUGH_CELLS", "ENOUGH_MARGIN", "Kill", "Mutant", "kills", "mutants", "observe"]
+
+#: A variant is named well enough once this many cells have named it; no more are asked.
+ENOUGH_CELLS = 3
+#: What a variant's best case tells it from the declared behaviour by, at least, in plain bounds.
+ENOUGH_MARGIN = 10.0
+
+
+class Mutant(own.Adapter):
+    """The formulas with one variant built in, which declares the behaviour without it."""
+
+    def __init__(self, name: str) -> None:
+        self.variant = VARIANTS[name]
+        self.declared = _declared(name)
+        super().__init__(self.variant.applied_to(Rules(dialect=self.declared)))
+
+    def dialect_for(self, layer: LayerConfig) -> Dialect:
+        """Declare what the mutant does not do."""
+        return self.declared
+
+
+@dataclass(frozen=True)
+class Kill:
+    """How the corpus deals with one variant.
+
+    ``caught`` counts the cells that fail, ``asked`` those of them that were asked for an explanation, ``named`` those
+    that gave the variant's own name. ``margin`` is the largest error over plain bound, infinite where shape, dtype,
+    outcome or an exact value is wrong; ``best`` the case that has it. ``elsewhere`` holds other explanations given.
+    """
+
+    variant: str
+    caught: int
+    asked: int
+    named: int
+    margin: float
+    best: str
+    elsewhere: tuple[str, ...]
+
+    @property
+    def survives(self) -> bool:
+        """Tell whether no cell fails, or none by enough."""
+        return self.caught == 0 or self.margin < ENOUGH_MARGIN
+
+
+def mutants() -> tuple[Mutant, ...]:
+    """Return one mutant for each variant."""
+    return tuple(Mutant(name) for name in VARIANTS)
+
+
+def kills(cases: Sequence[Case], names: Sequence[str] = tuple(VARIANTS)) -> Iterator[Kill]:
+    """Put every case to the mutant of each named variant; predictions are shared among them."""
+    questions = [Question(case) for case in cases]
+    for name in names:
+        yield _kill(Mutant(name), questions)
+
+
+def observe(adapter: own.Adapter, question: Question) -> Observation:
+    """Put a case to an adapter in this process."""
+    with np.errstate(all="ignore"):
+        ran, arrays = play(adapter, Run.of(question.case), question.arrays)
+    outcomes: dict[tuple[int, str], Outcome] = {}
+    for key, array in arrays.items():
+        number, _, quantity = key.partition(":")
+        outcomes[int(number), quantity] = array
+    for step, reply in enumerate((ran.create, *ran.steps)):
+        if reply.raises is not None:
+            outcomes[step, "outcome"] = Raised(reply.raises.type, reply.raises.message)
+    return Observation(ran.dialect, ran.unsupported, outcomes, ran.seconds)
+
+
+def _kill(mutant: Mutant, questions: Sequence[Question]) -> Kill:
+    failing: list[tuple[float, Question, Observation]] = []
+    for question in questions:
+        seen = observe(mutant, question)
+        rows = judge(question, seen, explaining=False)
+        if any(row.verdict in ("differs", "changed") for row in rows):
+            failing.append((_margin(question, mutant.declared, seen, rows), question, seen))
+    failing.sort(key=lambda one: -one[0])
+    asked, named, elsewhere = _named(mutant.variant.name, failing)
+    margin, best = (failing[0][0], failing[0][1].case.id) if failing else (0.0, "")
+    return Kill(mutant.variant.name, len(failing), asked, named, margin, best, elsewhere)
+
+
+def _named(name: str, failing: Sequence[tuple[float, Question, Observation]]) -> tuple[int, int, tuple[str, ...]]:
+    """Ask the cells for explanations, those that tell most first, until enough have given the name."""
+    asked = named = 0
+    elsewhere: dict[str, None] = {}
+    for _, question, seen in failing:
+        given = {row.variant for row in judge(question, seen) if row.verdict in ("differs", "changed")}
+        asked += 1
+        named += given == {name}
+        elsewhere |= dict.fromkeys(other or "none" for other in sorted(given - {name}, key=str))
+        if named == ENOUGH_CELLS:
+            break
+    return asked, named, tuple(elsewhere)
+
+
+def _margin(question: Question, declared: Dialect, seen: Observation, rows: Sequence[QuantityRow]) -> float:
+    predicted = question.predict(Rules(dialect=declared))
+    return max(_by_how_much(predicted.get((row.step, row.name)), seen.outcomes, row) for row in rows)
+
+
+def _by_how_much(expected: Any, outcomes: Mapping[tuple[int, str], Outcome], row: QuantityRow) -> float:
+    observed = outcomes.get((row.step, row.name))
+    if row.verdict not in ("differs", "changed"):
+        return 0.0
+    if not isinstance(expected, Expected) or observed is None or isinstance(observed, Raised):
+        return math.inf
+    comparison = compare(observed, expected)
+    if not isinstance(comparison, Comparison):
+        return math.inf
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = np.where(comparison.error == 0, 0.0, comparison.error / expected.plain)
+    return float(ratio.max(initial=0.0))
+
+
+def _declared(name: str) -> Dialect:
+    """Return the canary's dialect, or one with another option where that already does what the variant does."""
+    layer = Case(id="trial/any", fact="", clauses=("1.1",), steps=(Step(train="a"),)).layer
+    dialect = own.Adapter().dialect_for(layer)
+    if VARIANTS[name].changes(Rules(dialect=dialect)):
+        return dialect
+    for choice in (field.name for field in fields(Dialect) if field.name in VARIANTS[name].choices):
+        others = (option for option in options(choice) if option not in ("undeclared", getattr(dialect, choice)))
+        changes: dict[str, Any] = {choice: next(others)}
+        dialect = replace(dialect, **changes)
+    return dialect
