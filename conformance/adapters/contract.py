@@ -72,9 +72,14 @@ class Layer(Protocol):
 class Adapter:
     """Base of every adapter; ``describe`` and ``create`` are all that one must write.
 
-    An optional ability is one more method of the adapter or of its layer: a layer with
-    ``through_update(earlier, later, dy)`` trains on ``earlier``, evaluates on ``later`` and returns
-    the gradient of ``sum(y * dy)`` of the second call with respect to ``earlier``.
+    An optional ability is one more method of the layer:
+
+    - ``through_update(earlier, later, dy)`` trains on ``earlier``, evaluates on ``later`` and returns
+      the gradient of ``sum(y * dy)`` of the second call with respect to ``earlier``;
+    - ``freeze()`` and ``thaw()`` by the gesture that the implementation's users know;
+    - ``forward_recomputed(x)`` is ``forward(x, "train")`` whose backward does the forward again, as
+      checkpointing does;
+    - ``reload()`` saves the layer as the implementation does and returns a new one that loaded it.
     """
 
     def describe(self) -> Implementation:

@@ -15,11 +15,10 @@ Mode: TypeAlias = Literal["train", "evaluate"]
 Quantity: TypeAlias = Literal["y", "running_mean", "running_var"]
 Gradient: TypeAlias = Literal["x", "gamma", "beta", "running_mean", "running_var"]
 Parameter: TypeAlias = Literal["random", "ones", "zeros", "negative", "none"]
-ShapeText = Annotated[str, msgspec.Meta(pattern=r"^[1-9][0-9]*(x[1-9][0-9]*){1,4}$")]
+ShapeText = Annotated[str, msgspec.Meta(pattern=r"^[0-9]+(x[0-9]+){1,4}$")]
 Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
 Label = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]*$")]
 ClauseNumber = Annotated[str, msgspec.Meta(pattern=r"^[0-9]+\.[0-9]+$")]
-Unit = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 
 class Layer(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,7 +26,7 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True):
 
     ``momentum`` weighs the new batch; ``None`` asks for the cumulative average. ``channel_axis``
     is where the implementation is to find the channels: ``second``, ``last``, or ``native``,
-    whatever suits it. Arrays reach the adapter in the canonical layout ``(N, C, *spatial)`` always.
+    whatever suits it. A layer that is not ``tracked`` keeps no running statistics. Arrays reach the adapter in the canonical layout ``(N, C, *spatial)`` always.
     """
 
     channels: int
@@ -36,6 +35,7 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True):
     epsilon: float
     gamma: bool
     beta: bool
+    tracked: bool
     dtype: Dtype
     param_dtype: Dtype
     channel_axis: Literal["native", "second", "last"]
@@ -47,6 +47,10 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ``offset`` is the distance of the mean from zero in standard deviations, ``scale`` the standard
     deviation; channels differ by shifts and factors of order one. ``kind: constant`` repeats one
     value in a channel; ``values`` gives them outright, in C order. ``shape`` overrides the case's.
+
+    ``of`` takes the values of another input instead, and changes them: rows in reverse order
+    (``reversed_rows``), then times ``multiplied``, then plus ``added``, rounded to the dtype.
+    ``poison`` puts one NaN or infinity into the first channel, at its first position.
     """
 
     kind: Literal["normal", "constant", "values"] = "normal"
@@ -54,8 +58,15 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     scale: Annotated[float, msgspec.Meta(gt=0)] = 1.0
     shape: ShapeText | None = None
     values: tuple[float, ...] | None = None
+    of: Label | None = None
+    reversed_rows: bool = False
+    multiplied: float = 1.0
+    added: float = 0.0
+    poison: Literal["none", "nan", "inf"] = "none"
 
     def __post_init__(self) -> None:
+        if self.of is None and (self.reversed_rows or self.multiplied != 1 or self.added != 0):
+            raise ValueError("`reversed_rows`, `multiplied` and `added` change another input: name it with `of`")
         if (self.kind == "values") != (self.values is not None):
             raise ValueError("`values` goes with `kind: values`, and only with it")
 
@@ -66,14 +77,23 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     Exactly one of: ``train`` or ``evaluate`` (a forward in that mode on the input of that label),
     ``backward`` (the gradients of an earlier forward, named by its ``name``), ``through_update``
     (two labels: train on the first, evaluate on the second, and ask for the gradient with respect
-    to the first). ``gradients`` are those of ``sum(y * dy)`` asked for in this step, ``observe``
-    what is read after it.
+    to the first), ``freeze`` (by the implementation's own gesture; ``false`` thaws), ``reload``
+    (save the layer as the implementation does, and go on with a new one that has loaded it).
+
+    ``gradients`` are those of ``sum(y * dy)`` asked for in this step, ``observe`` what is read after
+    it. A train step may ``recompute`` its forward in its backward, as checkpointing does; one that is
+    ``rejected`` must raise an error; ``same_as`` names an earlier step whose output is the same bit for bit.
     """
 
     train: Label | None = None
     evaluate: Label | None = None
     backward: Label | None = None
     through_update: tuple[Label, Label] | None = None
+    freeze: bool | None = None
+    reload: Literal[True] | None = None
+    recompute: bool = False
+    rejected: bool = False
+    same_as: Label | None = None
     name: Label | None = None
     gradients: tuple[Gradient, ...] = ()
     dy: Literal["random", "ones"] = "random"
@@ -85,8 +105,10 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             raise ValueError(f"a step is exactly one of {', '.join(_STEP_KINDS)}; got {given or 'none'}")
         if self.backward is not None and not self.gradients:
             raise ValueError("a backward step names its `gradients`")
-        if self.name is not None and self.mode is None:
-            raise ValueError("only a train or evaluate step has a `name`")
+        if self.mode is None and (self.name is not None or self.same_as is not None or self.rejected):
+            raise ValueError("only a train or evaluate step has a `name`, is `same_as` another or `rejected`")
+        if self.recompute and (self.train is None or not self.gradients):
+            raise ValueError("only a train step with `gradients` can `recompute` its forward")
 
     @property
     def mode(self) -> Mode | None:
@@ -104,11 +126,15 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         return () if label is None else (label,)
 
 
-_STEP_KINDS = ("train", "evaluate", "backward", "through_update")
+_STEP_KINDS = ("train", "evaluate", "backward", "through_update", "freeze", "reload")
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One expanded case. ``id`` is stable: ``file/name[param=value,...]``."""
+    """One expanded case. ``id`` is stable: ``file/name[param=value,...]``.
+
+    An ``open`` case asks what the definition is silent about: nothing is predicted, observations are
+    grouped. Only there may a shape have a zero, epsilon be 0, or momentum lie outside 0 to 1.
+    """
 
     id: str
     fact: str
@@ -118,11 +144,13 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     dtype: Dtype = "float32"
     param_dtype: Dtype | None = None
     channel_axis: Literal["native", "second", "last"] = "native"
-    momentum: Unit | Literal["cumulative"] = 0.1
-    epsilon: Annotated[float, msgspec.Meta(gt=0)] = 1e-3
+    momentum: float | Literal["cumulative"] = 0.1
+    epsilon: Annotated[float, msgspec.Meta(ge=0)] = 1e-3
     gamma: Parameter = "random"
     beta: Parameter = "random"
-    state: Literal["random", "initial", "own"] = "random"
+    state: Literal["random", "initial", "own", "negative"] = "random"
+    tracked: bool = True
+    open: bool = False
     memory: Literal["contiguous", "strided", "reversed", "channels_last"] = "contiguous"
     x: Inputs = msgspec.field(default_factory=Inputs)
     inputs: dict[Label, Inputs] = msgspec.field(default_factory=dict)
@@ -131,13 +159,18 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     reported: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        unused = set(self.inputs) - {label for step in self.steps for label in step.labels}
+        if not self.open:
+            self._refuse_degenerate()
+        used = {label for step in self.steps for label in step.labels}
+        unused = set(self.inputs) - used - {self.inputs[label].of for label in used & set(self.inputs)}
         if unused:
             raise ValueError(f"`inputs` describes {', '.join(sorted(unused))}, which no step uses")
         forwards: set[str] = set()
         for step in self.steps:
-            if step.backward is not None and step.backward not in forwards:
-                raise ValueError(f"`backward: {step.backward}` names no earlier step of the case")
+            for field in ("backward", "same_as"):
+                earlier = getattr(step, field)
+                if earlier is not None and earlier not in forwards:
+                    raise ValueError(f"`{field}: {earlier}` names no earlier step of the case")
             if step.name is not None:
                 if step.name in forwards:
                     raise ValueError(f"two steps are named {step.name}")
@@ -145,6 +178,15 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             absent = {p for p in ("gamma", "beta") if getattr(self, p) == "none"} & set(step.gradients)
             if absent:
                 raise ValueError(f"a gradient is asked for {', '.join(sorted(absent))}, which the layer lacks")
+
+    def _refuse_degenerate(self) -> None:
+        if self.momentum != "cumulative" and not 0 <= self.momentum <= 1:
+            raise ValueError(f"`momentum` is {self.momentum}, expected 0 to 1 unless the case is `open`")
+        if self.epsilon == 0 or self.state == "negative":
+            raise ValueError("epsilon 0 and a negative running variance are for cases that are `open`")
+        shapes = [self.shape, *(spec.shape for spec in self.inputs.values() if spec.shape is not None)]
+        if any(0 in parse_shape(shape) for shape in shapes):
+            raise ValueError("a shape with a zero is for cases that are `open`")
 
     @property
     def file(self) -> str:
@@ -162,6 +204,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             epsilon=self.epsilon,
             gamma=self.gamma != "none",
             beta=self.beta != "none",
+            tracked=self.tracked,
             dtype=self.dtype,
             param_dtype=self.param_dtype or _default_param_dtype(self.dtype),
             channel_axis=self.channel_axis,
@@ -198,7 +241,7 @@ def _default_param_dtype(dtype: str) -> Any:
 
 def _relabel(step: Step, k: int) -> Step:
     changes: dict[str, Any] = {}
-    for kind in ("train", "evaluate", "backward", "name"):
+    for kind in ("train", "evaluate", "backward", "same_as", "name"):
         label = getattr(step, kind)
         if label is not None:
             changes[kind] = f"{label}.{k}"

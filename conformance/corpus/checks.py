@@ -39,7 +39,8 @@ def _check_clauses(case: Case, node: Node) -> None:
 
 def _check_inputs(case: Case, node: Node) -> None:
     layer_shape = parse_shape(case.shape)
-    for label in dict.fromkeys(label for step in case.steps for label in step.labels):
+    accepted = (step for step in case.steps if not step.rejected)
+    for label in dict.fromkeys(label for step in accepted for label in step.labels):
         spec = case.input(label)
         place = _input_node(node, label)
         shape = parse_shape(spec.shape or case.shape)

@@ -32,12 +32,12 @@ class _Spot:
     type: Any
 
 
-def raise_from(error: msgspec.ValidationError, case: Node) -> NoReturn:
-    """Raise the ``CaseError`` for what msgspec says of the tree ``case``."""
+def raise_from(error: msgspec.ValidationError, case: Node, record: type = Case) -> NoReturn:
+    """Raise the ``CaseError`` for what msgspec says of the tree ``case``, which was to become a ``record``."""
     match = _PLACE.fullmatch(str(error))
     assert match is not None  # the pattern matches any text
     message, path = match["message"], match["path"] or "$"
-    spot = _walk(path.removeprefix("key in "), case)
+    spot = _walk(path.removeprefix("key in "), case, record)
     if unknown := re.fullmatch(r"Object contains unknown field `(.*)`", message):
         known = ", ".join(name for name in _field_names(spot.type) if name != "id")
         mark = spot.node.keys.get(unknown[1], spot.mark)
@@ -66,9 +66,9 @@ def _expected(text: str) -> str:
     return re.sub(r"`([a-z| ]+)`", lambda m: re.sub(r"[a-z]+", lambda w: words.get(w[0], w[0]), m[1]), text)
 
 
-def _walk(path: str, case: Node) -> _Spot:
+def _walk(path: str, case: Node, record: type) -> _Spot:
     """Follow ``$.steps[0].train``; stop early where msgspec does not say which key it means."""
-    spot = _Spot(case, case.mark, msgspec.inspect.type_info(Case))
+    spot = _Spot(case, case.mark, msgspec.inspect.type_info(record))
     for name, index in _PART.findall(path):
         content = spot.node.content
         if name and isinstance(content, dict) and name in content:

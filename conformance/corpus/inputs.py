@@ -49,7 +49,7 @@ def generate(case: Case) -> dict[str, Array]:
     shapes: dict[str, str] = {}
     for number, step in enumerate(case.program, start=1):
         for label in step.labels:
-            arrays[f"x:{label}"] = _input(case.input(label), label, case.dtype)
+            arrays[f"x:{label}"] = _labelled(case, label)
         if step.name is not None:
             shapes[step.name] = _shape(case, step)
         if step.gradients or step.through_update is not None:
@@ -57,7 +57,7 @@ def generate(case: Case) -> dict[str, Array]:
             arrays[f"dy:{number}"] = _upstream(shape, f"dy:{number}", case.dtype, step.dy)
     arrays |= _parameters(case)
     for name, array in arrays.items():
-        if not np.isfinite(array).all() and not _given(case, name):
+        if not np.isfinite(array).all() and not _non_finite_by_intent(case, name):
             raise CaseError(
                 f"{case.id}: input {name} overflows {array.dtype}", hint="lower its scale or offset"
             )
@@ -84,8 +84,31 @@ def laid_out(x: Array, memory: str) -> Array:
     return x
 
 
-def _given(case: Case, name: str) -> bool:
-    return name.startswith("x:") and case.input(name[2:]).kind == "values"
+def _non_finite_by_intent(case: Case, name: str) -> bool:
+    if not name.startswith("x:"):
+        return False
+    spec = case.input(name[2:])
+    return spec.kind == "values" or spec.poison != "none" or spec.of is not None
+
+
+def _labelled(case: Case, label: str) -> Array:
+    """Return the input of that label: generated, or made from another one."""
+    spec = case.input(label)
+    if spec.of is None:
+        x = _input(spec, label, case.dtype)
+    else:
+        repetition = label.removeprefix(label.partition(".")[0])
+        x = _changed(_labelled(case, f"{spec.of}{repetition}"), spec, case.dtype)
+    if spec.poison != "none":
+        x = x.copy()
+        x[(0,) * x.ndim] = float(spec.poison)
+        x.flags.writeable = False
+    return x
+
+
+def _changed(x: Array, spec: Inputs, dtype: str) -> Array:
+    rows = x[::-1] if spec.reversed_rows else x
+    return _rounded(rows.astype(np.float64) * spec.multiplied + spec.added, dtype)
 
 
 def _shape(case: Case, step: Step) -> str:
@@ -98,13 +121,16 @@ def _parameters(case: Case) -> dict[str, Array]:
     for name, kind in (("gamma", case.gamma), ("beta", case.beta)):
         if kind != "none":
             arrays[name] = _affine(name, kind, layer.channels, layer.param_dtype)
+    if not case.tracked:
+        return arrays
     if case.state == "initial":
         arrays["running_mean"] = _rounded(np.zeros(layer.channels), layer.param_dtype)
         arrays["running_var"] = _rounded(np.ones(layer.channels), layer.param_dtype)
-    elif case.state == "random":
+    elif case.state in ("random", "negative"):
         scale, offset = case.x.scale, case.x.offset
         arrays["running_mean"] = _running_mean(layer.channels, scale, offset, layer.param_dtype)
-        arrays["running_var"] = _running_var(layer.channels, scale, layer.param_dtype)
+        var = _running_var(layer.channels, scale, layer.param_dtype)
+        arrays["running_var"] = var if case.state == "random" else _rounded(-var.astype(np.float64), layer.param_dtype)
     return arrays
 
 

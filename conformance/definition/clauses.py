@@ -33,7 +33,15 @@ AREAS: dict[int, str] = {
     6: "Gradients in train",
     7: "Gradients in evaluate",
     8: "Differentiability of the update",
+    10: "Frozen",
+    11: "Untracked",
+    12: "Numerical quality",
+    13: "Low precision",
     14: "Layout",
+    15: "Degenerate batches",
+    16: "NaN and infinity",
+    19: "Metamorphic",
+    20: "Saving and loading",
 }
 
 _ALL = (
@@ -134,6 +142,18 @@ _ALL = (
         "reported where it failed: tinygrad/tinygrad#17206",
     ),
     Clause(
+        "4.6",
+        "Whether a forward that the backward does again, as checkpointing does, moves the state again is a choice.",
+        "once: one update; again: two updates with the same batch",
+        "the paper is silent; reported: pytorch/pytorch#96136",
+    ),
+    Clause(
+        "4.7",
+        "A call that fails leaves the state as it was.",
+        "running = running",
+        "documentation of torch.nn.BatchNorm1d (an input of the wrong size is refused)",
+    ),
+    Clause(
         "5.1",
         "In evaluate, each channel is normalised with the running statistics.",
         "y = gamma * (x - running_mean) / sqrt(running_var + epsilon) + beta",
@@ -212,6 +232,54 @@ _ALL = (
         "the paper is silent; behaviour differs between frameworks",
     ),
     Clause(
+        "10.1",
+        "What a frozen layer does in train is a choice.",
+        "A: batch statistics, state moves; B: batch statistics, state stays; C: running statistics, state stays",
+        "the paper is silent; documentation of keras.layers.BatchNormalization (trainable = False)",
+    ),
+    Clause(
+        "10.2",
+        "Freezing and thawing take effect with the next call, whatever calls went before.",
+        "clause 10.1 while frozen, clauses 1.1 and 3.1 after thawing",
+        "documentation of keras.layers.BatchNormalization (trainable = False)",
+    ),
+    Clause(
+        "11.1",
+        "What evaluate uses where no running statistics are kept is a choice.",
+        "batch: mean and var of the batch; initial: 0 and 1; refused: an error",
+        "documentation of torch.nn.BatchNorm1d (track_running_stats = False)",
+    ),
+    Clause(
+        "12.1",
+        "Errors stay inside what rounding explains, however large the mean against the standard deviation.",
+        "error <= bound of docs/bounds.md, at means of 1e2, 1e4 and 1e6 standard deviations",
+        "Higham 2002, Accuracy and Stability of Numerical Algorithms, sections 1.9 and 4.2",
+    ),
+    Clause(
+        "12.2",
+        "A constant or nearly constant channel is normalised with epsilon, not with rounding errors.",
+        "x = c: y = beta up to the error of the mean",
+        "reported where it failed: BVLC/caffe#3963, pytorch/pytorch#5410",
+    ),
+    Clause(
+        "12.3",
+        "A channel's error does not depend on how wide the other channels are.",
+        "bound per channel",
+        "clause 1.1",
+    ),
+    Clause(
+        "13.1",
+        "Outputs and gradients have the dtype of what they belong to: y and dx that of x, the others the parameters'.",
+        "dtype(y) = dtype(dx) = dtype(x)",
+        "documentation of torch.nn.BatchNorm1d and flax.linen.BatchNorm (dtype, param_dtype)",
+    ),
+    Clause(
+        "13.2",
+        "16-bit input is accumulated in at least float32: neither sum nor square overflows or loses the small terms.",
+        "error <= bound of float32 plus the rounding of storing",
+        "reported where it failed: pytorch/pytorch#126525, keras-team/keras-core#412",
+    ),
+    Clause(
         "14.1",
         "The statistics are taken over the batch and all spatial positions, in every rank from 2 to 5.",
         "n = N * prod(spatial)",
@@ -228,6 +296,60 @@ _ALL = (
         "The answer does not depend on how the input lies in memory.",
         "y(view of x) = y(copy of x)",
         "reported where it failed: pytorch/pytorch#133520",
+    ),
+    Clause(
+        "15.1",
+        "Training with one value per channel: the definition is silent (var is 0, and n / (n - 1) infinite).",
+        "n = 1",
+        "open; reported: pytorch/pytorch#1381, tensorflow/tensorflow#34062",
+    ),
+    Clause(
+        "15.2",
+        "An empty batch or extent: the definition is silent (the average of nothing).",
+        "n = 0",
+        "open",
+    ),
+    Clause(
+        "15.3",
+        "Epsilon 0, momentum outside 0 to 1, a negative running variance: the definition is silent.",
+        "epsilon = 0; momentum < 0 or > 1; running_var < 0",
+        "open",
+    ),
+    Clause(
+        "16.1",
+        "A NaN or an infinity stays in its channel.",
+        "the other channels are as without it",
+        "clause 1.1 (each channel is normalised on its own)",
+    ),
+    Clause(
+        "16.2",
+        "Whether a state that has become NaN recovers: the definition is silent.",
+        "running = (1 - momentum) * NaN + momentum * batch",
+        "open; reported: ultralytics/ultralytics#14829",
+    ),
+    Clause(
+        "19.1",
+        "The same call on the same state gives the same answer, bit for bit.",
+        "y(x) = y(x)",
+        "determinism of a function",
+    ),
+    Clause(
+        "19.2",
+        "In train, the order of the rows does not matter: the output is permuted like the input.",
+        "y(P x) = P y(x), the same state after it",
+        "clause 1.1 (an average does not depend on the order)",
+    ),
+    Clause(
+        "19.3",
+        "In train, a shift and a scale of the input are taken out again, up to epsilon.",
+        "y(x + b) = y(x); y(a x) as with epsilon / a^2",
+        "clause 1.1",
+    ),
+    Clause(
+        "20.1",
+        "A layer that was saved and loaded again goes on as if it had not been.",
+        "state, output and further updates are the same",
+        "documentation of torch.save, keras Layer.save_own_variables and flax.serialization",
     ),
 )
 

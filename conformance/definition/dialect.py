@@ -13,6 +13,9 @@ RunningVariance = Literal["sample", "population", "over-n-1-epsilon", "sample-ov
 Momentum = Literal["new", "old"]
 FirstUpdate = Literal["blend", "replace", "debias"]
 UpdateGradient = Literal["undeclared", "detached", "differentiable"]
+Recomputation = Literal["undeclared", "once", "again"]
+Frozen = Literal["undeclared", "A", "B", "C"]
+Untracked = Literal["undeclared", "batch", "initial", "refused"]
 StatisticsGradient = Literal["undeclared", "constant", "leaf", "refused"]
 
 
@@ -26,7 +29,10 @@ class Dialect:
     population variance ``var`` of ``n`` values: ``sample`` ``n/(n-1)``; ``population`` ``1``;
     ``over-n-1-epsilon`` ``n/(n-1-epsilon)``; ``sample-over-n-1-epsilon`` the product of the first
     and the last. ``momentum`` says what the number given to the layer, seen through its adapter,
-    weighs: the ``new`` batch or the ``old`` state.
+    weighs: the ``new`` batch or the ``old`` state. ``recomputation``: whether a forward that the
+    backward does ``again`` moves the state again. A ``frozen`` layer in train uses batch statistics
+    and moves its state (``A``), leaves it (``B``), or uses the running statistics (``C``).
+    ``untracked`` is what evaluate uses where no running statistics are kept.
 
     Raises:
         ValueError: a field holds something that is not one of its options.
@@ -41,6 +47,9 @@ class Dialect:
     update_gradient: UpdateGradient = field(
         default="undeclared", metadata={"clause": "8.1", "silent": True}
     )
+    recomputation: Recomputation = field(default="undeclared", metadata={"clause": "4.6", "silent": True})
+    frozen: Frozen = field(default="undeclared", metadata={"clause": "10.1", "silent": True})
+    untracked: Untracked = field(default="undeclared", metadata={"clause": "11.1", "silent": True})
 
     def __post_init__(self) -> None:
         for choice in fields(self):

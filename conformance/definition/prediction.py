@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from conformance.definition.batch_norm import Array
 
-__all__ = ["Expected", "Key", "Predicted", "Prediction", "Refused", "Undetermined"]
+__all__ = ["Expected", "Key", "Predicted", "Prediction", "Refused", "Same", "Undetermined"]
 
 #: Step (from 1) and name of a quantity.
 Key: TypeAlias = tuple[int, str]
@@ -39,5 +39,12 @@ class Undetermined:
     choice: str
 
 
-Predicted: TypeAlias = Expected | Refused | Undetermined
+@dataclass(frozen=True)
+class Same:
+    """The output is that of an earlier step, bit for bit."""
+
+    earlier: Key
+
+
+Predicted: TypeAlias = Expected | Refused | Undetermined | Same
 Prediction: TypeAlias = Mapping[Key, Predicted]

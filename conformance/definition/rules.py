@@ -41,6 +41,8 @@ class Rules:
     cumulative: Literal["average", "momentum 0.1", "momentum 0", "late", "last"] = "average"
     start: Literal["given", "debiased from one"] = "given"
 
+    reload: Literal["kept", "lost"] = "kept"
+
     # Gradients
     train_gradient: Literal["full", "detached", "mean detached", "variance detached", "sample"] = "full"
     evaluate_gradient: Literal["constant", "through statistics", "zero"] = "constant"

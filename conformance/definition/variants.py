@@ -80,6 +80,19 @@ _CHOICES = (
     _choice("update differentiable", "A gradient flows through the update into the earlier batch.",
             update_gradient="differentiable"),
     _choice("update detached", "No gradient flows through the update of the state.", update_gradient="detached"),
+    _choice("recomputation moves the state again", "A forward done again by its backward moves the state again.",
+            recomputation="again"),
+    _choice("recomputation moves the state once", "A forward done again by its backward leaves the state alone.",
+            recomputation="once"),
+    _choice("frozen: batch statistics, state moves", "A frozen layer trains as if it were not frozen.", frozen="A"),
+    _choice("frozen: batch statistics, state stays", "A frozen layer normalises with the batch and leaves its state.",
+            frozen="B"),
+    _choice("frozen: running statistics", "A frozen layer evaluates, whatever the mode.", frozen="C"),
+    _choice("untracked: batch statistics", "Without running statistics, evaluate uses those of its batch.",
+            untracked="batch"),
+    _choice("untracked: initial statistics", "Without running statistics, evaluate uses mean 0 and variance 1.",
+            untracked="initial"),
+    _choice("untracked: refused", "Without running statistics, evaluating raises an error.", untracked="refused"),
 )  # fmt: skip
 
 _MISTAKES = (
@@ -136,6 +149,7 @@ _MISTAKES = (
              variance_kept="with epsilon"),
     Variant("debiased from one", "A running variance that starts at 1 is debiased as if it started at 0.",
             choices={"first_update": "debias"}, mistakes={"start": "debiased from one"}),
+    _mistake("state lost by saving", "A layer that was saved and loaded has the initial state.", reload="lost"),
     _mistake("statistics detached in train", "The training gradient treats the statistics as constants.",
              train_gradient="detached"),
     _mistake("mean detached in train", "The training gradient lacks the term of the mean.",

@@ -23,6 +23,9 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     evaluate: str | None = None
     backward: str | None = None
     through_update: tuple[str, str] | None = None
+    freeze: bool | None = None
+    reload: bool | None = None
+    recompute: bool = False
     name: str | None = None
     gradients: tuple[Gradient, ...] = ()
     observe: tuple[Quantity, ...] = ()
@@ -101,5 +104,5 @@ def call_of(step: Step) -> Call:
     """Return the step as it travels."""
     return Call(
         train=step.train, evaluate=step.evaluate, backward=step.backward, through_update=step.through_update,
-        name=step.name, gradients=step.gradients, observe=step.observe,
+        freeze=step.freeze, reload=step.reload, recompute=step.recompute, name=step.name, gradients=step.gradients, observe=step.observe,
     )  # fmt: skip

@@ -107,13 +107,21 @@ class _Player:
             self.through_update(number, *call.through_update)
         elif call.backward is not None:
             self.backward(number, call, self.forwards.get(call.backward))
+        elif call.freeze is not None:
+            self.ask(self.ability("freeze" if call.freeze else "thaw"))
+        elif call.reload:
+            self.layer = self.ask(self.ability("reload"))
         else:
             self.forward(number, call)
 
     def forward(self, number: int, call: Call) -> None:
         mode = "train" if call.train is not None else "evaluate"
         x = self.input(call.train or call.evaluate or "")
-        forward = self.ask(lambda: self.built.forward(x, mode))
+        if call.recompute:
+            recomputed = self.ability("forward_recomputed")
+            forward = self.ask(lambda: recomputed(x))
+        else:
+            forward = self.ask(lambda: self.built.forward(x, mode))
         if call.name is not None:
             self.forwards[call.name] = forward
         if "y" in call.observe:
@@ -131,11 +139,16 @@ class _Player:
                 self.keep(number, f"d{name}", partial(gradients.get, name))
 
     def through_update(self, number: int, first: str, second: str) -> None:
-        method = getattr(self.built, "through_update", None)
-        if method is None:
-            raise _Outcome(UNSUPPORTED, "the layer of the adapter has no method through_update")
+        method = self.ability("through_update")
         earlier, later, dy = self.input(first), self.input(second), np.array(self.arrays[f"dy:{number}"])
         self.keep(number, "dx_earlier", lambda: method(earlier, later, dy))
+
+    def ability(self, name: str) -> Callable[..., Any]:
+        """Return an optional method of the layer; that there is none is an outcome."""
+        method: Callable[..., Any] | None = getattr(self.built, name, None)
+        if method is None:
+            raise _Outcome(UNSUPPORTED, f"the layer of the adapter has no method {name}")
+        return method
 
     def read_state(self, number: int, wanted: Sequence[str]) -> None:
         state = self.ask(lambda: dict(self.built.get_state()))

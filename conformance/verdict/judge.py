@@ -16,7 +16,7 @@ from conformance.verdict.attribution import clause_of
 from conformance.verdict.compare import Array, Comparison, Mismatch, compare
 from conformance.verdict.deviations import Deviation
 from conformance.verdict.explain import Explanation, explain
-from conformance.verdict.group import group
+from conformance.verdict.group import describe, group
 from conformance.verdict.oracle import Question
 from conformance.verdict.quantity import array_row, open_row, outcome_row
 from conformance.verdict.table import Ruling, changes, rule
@@ -33,6 +33,9 @@ def judge(
     that was predicted is left out: one that is missing differs. Without ``explaining`` no variant is
     sought for what differs, which saves most of the time.
     """
+    case = question.case
+    if case.open:
+        return (open_row((len(case.program), "outcome"), case.clauses[0], describe(question, observation)),)
     judgement = _Judgement(question, observation, deviations)
     keys = judgement.judged()
     rows = [judgement.row(key) for key in keys]
