@@ -22,7 +22,8 @@ from conformance.host.session import HostSession
 from conformance.results.read import read_results
 from conformance.results.rows import RunRow
 from conformance.results.summary import render
-from conformance.verdict.deviations import Deviation, check_against, load_deviations
+from conformance.verdict.deviations import Deviation, load_deviations
+from conformance.verdict.deviations_check import check_against
 
 __all__ = ["CELL_PROPERTY", "Asked", "Recording"]
 

@@ -24,7 +24,8 @@ from conformance.errors import AdapterError, UsageError
 from conformance.host.session import HostSession
 from conformance.results.read import read_results
 from conformance.results.summary import render
-from conformance.verdict.deviations import check_against, load_deviations
+from conformance.verdict.deviations import load_deviations
+from conformance.verdict.deviations_check import check_against
 
 __all__ = ["SUMMARY", "configure", "execute"]
 

@@ -11,6 +11,7 @@ from typing import Protocol
 from conformance.adapters.contract import Implementation
 from conformance.corpus.case import Case
 from conformance.engine.column import implementation_row
+from conformance.errors import ConformanceError
 from conformance.host.observation import Crashed, Faulty, Observation
 from conformance.results.rows import CellRow, ImplementationRow, QuantityRow, Verdict, worst
 from conformance.verdict.deviations import Deviation
@@ -58,16 +59,26 @@ def question_of(case: Case) -> Question:
 def cell_of(case: Case, session: Session, deviations: Sequence[Deviation] = ()) -> Cell:
     """Put ``case`` to the implementation behind ``session`` and judge the answer."""
     implementation = session.implementation
-    seen = session.observe(case)
+    seen = _asked(case, session)
     if isinstance(seen, Observation):
         try:
             row = _judged(case, implementation, seen, deviations)
         except Exception as error:  # noqa: BLE001 a fault of the judge is void, and costs no other cell
-            row = CellRow(case=case.id, implementation=implementation.id, verdict="void", explanation=_fault(error))
+            row = CellRow(case=case.id, implementation=implementation.id, verdict="void", explanation=_fault("judge", error))
         return Cell(row, implementation_row(implementation, seen.dialect))
     verdict: Verdict = "crashed" if isinstance(seen, Crashed) else "void"
     row = CellRow(case=case.id, implementation=implementation.id, verdict=verdict, explanation=seen.reason)
     return Cell(row, implementation_row(implementation, None))
+
+
+def _asked(case: Case, session: Session) -> Observation | Crashed | Faulty:
+    """Put the case; what fails before the implementation is asked is void, and costs no other cell."""
+    try:
+        return session.observe(case)
+    except ConformanceError:
+        raise
+    except Exception as error:  # noqa: BLE001
+        return Faulty(_fault("ask", error))
 
 
 def _judged(case: Case, who: Implementation, seen: Observation, deviations: Sequence[Deviation]) -> CellRow:
@@ -89,10 +100,10 @@ def _judged(case: Case, who: Implementation, seen: Observation, deviations: Sequ
     )  # fmt: skip
 
 
-def _fault(error: Exception) -> str:
+def _fault(doing: str, error: Exception) -> str:
     """Say where the suite itself failed."""
     last = traceback.extract_tb(error.__traceback__)[-1]
-    return f"the suite failed to judge: {type(error).__name__}: {error} ({Path(last.filename).name}:{last.lineno})"
+    return f"the suite failed to {doing}: {type(error).__name__}: {error} ({Path(last.filename).name}:{last.lineno})"
 
 
 def _declared_unsupported(

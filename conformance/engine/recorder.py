@@ -12,6 +12,7 @@ import msgspec
 
 from conformance.engine.cell import Cell
 from conformance.engine.column import joined
+from conformance.report.page import REPORT_NAME
 from conformance.results.read import RESULTS_NAME
 from conformance.results.rows import ImplementationRow, RunRow
 from conformance.results.writer import ResultsWriter
@@ -24,7 +25,8 @@ class Recorder:
 
     The first row names every column, and a column's exact versions are known only once its host
     has started: on each new one the file is written anew beside itself and put in place in one
-    move, so that at any moment there is a readable file with all finished cells.
+    move, so that at any moment there is a readable file with all finished cells. A report of an
+    earlier run in the folder is removed: it would be taken for this one's.
 
     Raises:
         ResultsError: the folder cannot be written, or the disk is full.
@@ -39,6 +41,7 @@ class Recorder:
         self._started = time.monotonic()
         self._writer = ResultsWriter(self.path)
         self._writer.write_run(run)
+        self.path.with_name(REPORT_NAME).unlink(missing_ok=True)
         self._cases: set[str] = set()
 
     def add(self, cell: Cell) -> None:

@@ -39,45 +39,36 @@ class Comparison:
     @property
     def tight(self) -> bool:
         """Tell whether every element is inside its tight bound."""
-        return bool((self.error <= self.expected.tight).all())
+        return bool(_inside(self.error, self.expected.tight).all())
 
     @property
     def plain(self) -> bool:
         """Tell whether every element is inside its plain bound."""
-        return bool((self.error <= self.expected.plain).all())
+        return bool(_inside(self.error, self.expected.plain).all())
 
     @property
     def worst(self) -> tuple[int, ...]:
         """Return the index of the worst element: outside the plain bound if any is, by ratio."""
         ratio = self.ratio
         if not self.plain:
-            ratio = np.where(self.error > self.expected.plain, ratio, -1)
+            ratio = np.where(_inside(self.error, self.expected.plain), -1, ratio)
         return tuple(int(i) for i in np.unravel_index(int(np.argmax(ratio)), self.error.shape))
 
 
 def compare(observed: Array, expected: Expected) -> Comparison | Mismatch:
-    """Compare shape and dtype first, then values: a NaN equals a NaN, an infinity itself."""
+    """Compare shape and dtype first, then values: a NaN equals a NaN, an infinity itself, and nothing else."""
     if observed.shape != expected.value.shape:
         return Mismatch(f"shape {observed.shape}, expected {expected.value.shape}")
     if observed.dtype.name != expected.dtype:
         return Mismatch(f"dtype {observed.dtype.name}, expected {expected.dtype}")
-    wide = observed.astype(expected.value.dtype)
-    with np.errstate(invalid="ignore"):
-        error = np.abs(wide - expected.value).astype(np.float64)
-        if not np.isfinite(error).all():
-            same = (wide == expected.value) | (np.isnan(wide) & np.isnan(expected.value))
-            error = np.where(same, 0.0, np.where(np.isnan(error), np.inf, error))
-    return Comparison(observed, expected, error)
+    return Comparison(observed, expected, _gap(observed.astype(expected.value.dtype), expected.value))
 
 
 def apart(one: Expected, other: Expected) -> bool:
-    """Tell whether two predictions differ by more than the sum of their bounds, anywhere."""
-    if one.value.shape != other.value.shape:
+    """Tell whether two predictions differ in shape or dtype, or by more than the sum of their bounds anywhere."""
+    if one.value.shape != other.value.shape or one.dtype != other.dtype:
         return True
-    with np.errstate(invalid="ignore"):
-        distance = np.abs(one.value - other.value)
-        distance = np.where(np.isnan(one.value) & np.isnan(other.value), 0, distance)
-    return not bool((distance <= one.plain + other.plain).all())
+    return not bool(_inside(_gap(one.value, other.value), one.plain + other.plain).all())
 
 
 def widened(reference: Expected, declared: Expected) -> bool:
@@ -93,6 +84,22 @@ def distance(one: Expected, observed: Array, unit: Array) -> float:
     return float(_over(comparison.error, unit).max(initial=0.0))
 
 
+def _gap(one: Array, other: Array) -> Array:
+    """Return the distance element by element; a NaN is at no distance from a NaN, at an infinite one from a number."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        gap = np.abs(one - other).astype(np.float64)
+        if not np.isfinite(gap).all():
+            same = (one == other) | (np.isnan(one) & np.isnan(other))
+            gap = np.where(same, 0.0, np.where(np.isnan(gap), np.inf, gap))
+    return gap
+
+
+def _inside(error: Array, bound: Array) -> Array:
+    """Tell where an error is allowed: no bound, be it infinite or NaN, excuses an infinite error."""
+    return (error == 0) | ((error <= bound) & np.isfinite(error))
+
+
 def _over(error: Array, bound: Array) -> Array:
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(error == 0, 0.0, error / bound)
+        ratio = np.where(error == 0, 0.0, error / bound)
+    return np.where(np.isnan(ratio), np.inf, ratio)

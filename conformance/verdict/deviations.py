@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import difflib
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
-import yaml
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.version import InvalidVersion
 
-from conformance.corpus.case import Case
+from conformance.corpus.faults import raise_from
+from conformance.corpus.marks import Node, parse, plain
 from conformance.corpus.select import matches
 from conformance.definition.variants import VARIANTS
-from conformance.errors import DeviationError
+from conformance.errors import CaseError, DeviationError, UsageError
 
-__all__ = ["Deviation", "check_against", "load_deviations"]
+__all__ = ["Deviation", "load_deviations"]
 
 NonEmpty = Annotated[str, msgspec.Meta(min_length=1)]
 
@@ -43,11 +45,20 @@ class Deviation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     def __post_init__(self) -> None:
         for variant in self.variants:
             if variant not in VARIANTS:
-                raise ValueError(f"`variants` names {variant!r}, which is none of the {len(VARIANTS)} variants")
+                near = difflib.get_close_matches(variant, VARIANTS, n=1)
+                meant = f"did you mean {near[0]!r}?" if near else "`conformance list --variants` prints them"
+                raise ValueError(f"entry {self.name!r}: `variants` names {variant!r}, which is no variant; {meant}")
         try:
             SpecifierSet(self.versions)
         except InvalidSpecifier:
-            raise ValueError(f"`versions` is {self.versions!r}, expected a specifier such as '>=0.8,<1'") from None
+            raise ValueError(
+                f"entry {self.name!r}: `versions` is {self.versions!r}, expected a specifier such as '>=0.8,<1'"
+            ) from None
+        for pattern in self.cases:
+            try:
+                matches(pattern, "file/name")
+            except UsageError as error:
+                raise ValueError(f"entry {self.name!r}: `cases`: {error.args[0]}") from None
 
     def concerns(self, quantity: str) -> bool:
         """Tell whether the record speaks of a quantity of that name."""
@@ -55,11 +66,13 @@ class Deviation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     def concerns_implementation(self, name: str, version: str, execution: str) -> bool:
         """Tell whether the record speaks of that column."""
-        return (
-            name == self.implementation
-            and self.execution in ("", execution)
-            and SpecifierSet(self.versions, prereleases=True).contains(version)
-        )
+        return name == self.implementation and self.execution in ("", execution) and self._concerns_version(version)
+
+    def _concerns_version(self, version: str) -> bool:
+        try:
+            return not self.versions or SpecifierSet(self.versions, prereleases=True).contains(version)
+        except InvalidVersion:  # a version that PEP 440 cannot order lies in no range
+            return False
 
     def concerns_case(self, case_id: str) -> bool:
         """Tell whether a pattern of the record covers the case."""
@@ -70,15 +83,19 @@ def load_deviations(extra: Sequence[Path] = ()) -> tuple[Deviation, ...]:
     """Return the suite's own records and those of further files.
 
     Raises:
-        DeviationError: a file cannot be read or an entry is malformed; says where and what.
+        DeviationError: a file cannot be read, an entry is malformed, which is told as
+            ``file:line:column``, or two entries have the same name.
     """
     own = sorted(resources.files("conformance.deviations").iterdir(), key=lambda item: item.name)
     texts = [(item.name, item.read_text("utf-8")) for item in own if item.name.endswith(".yaml")]
     for path in extra:
         try:
             texts.append((str(path), path.read_text("utf-8")))
-        except OSError as error:
-            raise DeviationError(f"{path}: cannot be read: {error.strerror}") from None
+        except (OSError, UnicodeDecodeError) as error:
+            what = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+            raise DeviationError(
+                f"{path}: recorded deviations cannot be read: {what}", hint="name a YAML file with --deviations FILE"
+            ) from None
     records = [record for name, text in texts for record in _parse(name, text)]
     names = [record.name for record in records]
     twice = sorted({name for name in names if names.count(name) > 1})
@@ -87,27 +104,17 @@ def load_deviations(extra: Sequence[Path] = ()) -> tuple[Deviation, ...]:
     return tuple(records)
 
 
-def check_against(deviations: Iterable[Deviation], cases: Sequence[Case]) -> None:
-    """Refuse a record whose pattern covers no case of the whole corpus.
-
-    Raises:
-        DeviationError: naming the record and the pattern to remove.
-    """
-    for record in deviations:
-        for pattern in record.cases:
-            if not any(matches(pattern, case.id) for case in cases):
-                raise DeviationError(
-                    f"recorded deviation {record.name!r}: the pattern {pattern!r} matches no case",
-                    hint=f"remove the line `- {pattern}` from its `cases`, or mend it",
-                )
-
-
 def _parse(name: str, text: str) -> list[Deviation]:
+    if all(not line.strip() or line.lstrip().startswith("#") for line in text.splitlines()):
+        return []
     try:
-        return msgspec.convert(yaml.safe_load(text) or [], list[Deviation])
-    except yaml.YAMLError as error:
-        raise DeviationError(f"{name}: not YAML: {error}") from None
+        return [_record(node) for node in parse(text, name).sequence]
+    except CaseError as error:  # the same YAML as in case files, and the same words for its faults
+        raise DeviationError(str(error.args[0]), hint="docs/deviations.md says how an entry is made") from None
+
+
+def _record(node: Node) -> Deviation:
+    try:
+        return msgspec.convert(plain(node), Deviation)
     except msgspec.ValidationError as error:
-        raise DeviationError(
-            f"{name}: {error}", hint="an entry is described in docs/deviations.md; entries count from 0"
-        ) from None
+        raise_from(error, node, Deviation)
