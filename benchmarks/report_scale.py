@@ -126,8 +126,8 @@ def _browse(path: Path) -> None:
 #: From setting the fragment to the next frame after it was drawn.
 _TIMED = """(hash) => new Promise((resolve) => {
   const start = performance.now();
-  addEventListener('hashchange', () => requestAnimationFrame(() => setTimeout(() => resolve(performance.now() - start))),
-    { once: true });
+  const drawn = () => setTimeout(() => resolve(performance.now() - start));
+  addEventListener('hashchange', () => requestAnimationFrame(drawn), { once: true });
   location.hash = hash;
 })"""
 

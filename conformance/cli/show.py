@@ -74,7 +74,7 @@ def _lines(cell: CellRow, fact: str) -> Iterator[str]:
 def _facts(row: QuantityRow) -> Iterator[str]:
     yield row.verdict
     if row.ratio is not None:
-        yield f"error {_text(row.ratio)} of the bound {_text(row.bound)}"
+        yield f"error {_text(row.ratio)} times the bound {_text(row.bound)}"
     if row.worst_index is not None:
         yield f"worst at {list(row.worst_index)}"
     for label in ("variant", "deviation", "open", "raises"):

@@ -25,7 +25,7 @@ FAILING: frozenset[Verdict] = frozenset({"void", "crashed", "differs", "changed"
 Number: TypeAlias = float | str
 
 
-class QuantityRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class QuantityRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One judged quantity of a cell.
 
     ``step`` counts from 1. ``expected`` and ``observed`` hold the values ``window[0]`` to
@@ -61,7 +61,7 @@ class QuantityRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     message: str | None = None
 
 
-class CellRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="cell"):
+class CellRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag_field="kind", tag="cell"):
     """One case on one implementation; ``implementation`` is the id of its column."""
 
     case: str

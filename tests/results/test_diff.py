@@ -1,0 +1,60 @@
+"""Comparing two runs: each cell stands in one list, versions are matched by their column."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from conformance.results.diff import diff
+from conformance.results.read import Results
+from conformance.results.rows import Verdict
+
+Maker = Callable[..., Results]
+OLD, NEW = "torch@2.1:eager:cpu", "torch@2.2:eager:cpu"
+LISTS = ("added", "removed", "changed", "regressed", "mended")
+
+KINDS: list[tuple[Verdict, Verdict, str]] = [
+    ("agrees", "differs", "regressed"), ("deviates", "changed", "regressed"), ("rough", "crashed", "regressed"),
+    ("differs", "agrees", "mended"), ("crashed", "rough", "mended"),
+    ("agrees", "rough", "changed"), ("agrees", "unsupported", "changed"), ("differs", "crashed", "changed"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("old", "new", "expected"), KINDS, ids=[f"{old}-{new}" for old, new, _ in KINDS])
+def test_kinds(results: Maker, old: Verdict, new: Verdict, expected: str) -> None:
+    """A cell that changed between versions stands in one list."""
+    difference = diff(results({("a/one", OLD): old}), results({("a/one", NEW): new}))
+    assert [expected] == [name for name in LISTS if getattr(difference, name)]
+    change = getattr(difference, expected)[0]
+    assert ("torch:eager:cpu", "2.1", "2.2") == (change.implementation, change.old_version, change.new_version)
+    assert (old, new) == (change.old, change.new)
+
+
+def test_added_and_removed(results: Maker) -> None:
+    """Cells that only one run has are listed apart."""
+    difference = diff(results({("a/one", OLD): "agrees"}), results({("a/two", OLD): "differs"}))
+    assert (["a/two"], ["a/one"]) == ([c.case for c in difference.added], [c.case for c in difference.removed])
+    assert not difference.regressed
+
+
+def test_unchanged(results: Maker) -> None:
+    """The same verdict for the same reason is unchanged."""
+    one = results({("a/one", OLD): "deviates", ("a/two", OLD): "agrees"})
+    assert 2 == diff(one, one).unchanged
+
+
+def test_another_reason_is_a_change(results: Maker) -> None:
+    """The same verdict for another reason is a change, told by quantity."""
+    difference = diff(
+        results({("a/one", OLD): "deviates"}, variant="x"), results({("a/one", OLD): "deviates"}, variant="y")
+    )
+    assert "step 1 y: deviates x -> deviates y" == difference.changed[0].detail
+
+
+def test_same_ids_are_matched_first(results: Maker) -> None:
+    """With several versions in a run, those in both are matched, the rest only where it is plain which."""
+    old = results({("a/one", OLD): "agrees", ("a/one", NEW): "agrees"})
+    difference = diff(old, results({("a/one", NEW): "differs"}))
+    assert ["2.2"] == [change.new_version for change in difference.regressed]
+    assert ["2.1"] == [change.old_version for change in difference.removed]
