@@ -137,7 +137,7 @@ class ReadsStandardInput(RaisesInForward):
 class WrongShape(RaisesInForward):
     class Layer(_InForward):
         def act(self, x: Array) -> Array:
-            return x[0]
+            return np.asarray(x[0])
 
 
 class WrongType(RaisesInForward):
