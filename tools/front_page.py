@@ -1,0 +1,117 @@
+"""Writes what README.md says in numbers: between markers, from the corpus, the definition and the records.
+
+``python tools/front_page.py`` tells whether it is up to date, ``--write`` mends it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from conformance.adapters.registry import known
+from conformance.corpus.load import load_definitions
+from conformance.definition.clauses import AREAS, CLAUSES
+from conformance.definition.variants import VARIANTS
+from conformance.report.wording import VERDICTS
+from conformance.verdict.deviations import Deviation, load_deviations
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "README.md"
+
+#: What pytest makes of a cell, and what it does to the exit code of `conformance run`.
+_OUTCOMES = {
+    "agrees": ("passes", "0"),
+    "rough": ("passes", "0"),
+    "deviates": ("xfails", "0"),
+    "open": ("passes", "0"),
+    "unsupported": ("skips", "0"),
+    "differs": ("fails", "1"),
+    "changed": ("fails", "1"),
+    "crashed": ("fails", "1"),
+    "void": ("errors", "3"),
+}
+
+
+def numbers() -> str:
+    """Return the sentence that counts cases, clauses, variants and adapters."""
+    definitions = load_definitions()
+    cases = [case for definition in definitions for case in definition.cases]
+    cited = {clause for case in cases for clause in case.clauses}
+    return (
+        f"Now: **{len(cases)} cases** from {len(definitions)} questions, citing {len(cited)} of the "
+        f"{len(CLAUSES)} clauses\nin {len(AREAS)} areas of [the definition](docs/definition.md); **{len(VARIANTS)} "
+        f"variants** that can explain a deviation; adapters\n{_listed([f'`{name}`' for name in known_here()])}."
+    )
+
+
+def known_here() -> list[str]:
+    """Return the names of the adapters that belong to the suite."""
+    return [name for name, spec in known().items() if spec.target.startswith("conformance.adapters.")]
+
+
+def verdicts() -> str:
+    """Return the table of verdicts."""
+    rows = [
+        f"| {words.glyph} | `{words.name}` | {words.meaning} | {_OUTCOMES[words.name][0]} | {_OUTCOMES[words.name][1]} |"
+        for words in VERDICTS
+    ]
+    return "\n".join(["| | verdict | meaning | pytest | exit code |", "| --- | --- | --- | --- | --- |", *rows])
+
+
+def deviations() -> str:
+    """Return the table of recorded deviations."""
+    rows = [_deviation(record) for record in load_deviations()]
+    head = ["| who | where | what happens | explained by | upstream |", "| --- | --- | --- | --- | --- |"]
+    return "\n".join([*head, *rows])
+
+
+def _deviation(record: Deviation) -> str:
+    who = f"{record.implementation} {record.versions}".strip()
+    where = _listed([f"`{name}`" for name in record.quantities])
+    why = _listed([f"*{variant}*" for variant in record.variants])
+    link = re.fullmatch(r"https://github\.com/[^/]+/([^/]+)/(?:issues|pull)/(\d+)", record.upstream)
+    shown = f"[{link[1]}#{link[2]}]({record.upstream})" if link else record.upstream
+    return f"| {who} | {where} | {' '.join(record.reason.split())} | {why} | {shown} |"
+
+
+def _listed(items: list[str]) -> str:
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
+
+
+#: The generated parts, by the name in their markers.
+PARTS: dict[str, Callable[[], str]] = {"numbers": numbers, "verdicts": verdicts, "deviations": deviations}
+
+
+def filled(text: str) -> str:
+    """Return the page with every generated part as it is now.
+
+    Raises:
+        ValueError: a part has no pair of markers.
+    """
+    for name, part in PARTS.items():
+        pattern = rf"(<!-- generated: {name} -->\n).*?(\n<!-- end -->)"
+        if not re.search(pattern, text, re.DOTALL):
+            raise ValueError(f"{PAGE.name} has no `<!-- generated: {name} -->` with an `<!-- end -->` after it")
+        text = re.sub(pattern, lambda match, part=part: match[1] + part() + match[2], text, count=1, flags=re.DOTALL)
+    return text
+
+
+def main() -> int:
+    """Check the page, or write it; return 1 if it is out of date."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--write", action="store_true", help="write the page")
+    written = PAGE.read_text(encoding="utf-8")
+    wanted = filled(written)
+    if parser.parse_args().write:
+        PAGE.write_text(wanted, encoding="utf-8")
+        return 0
+    if written != wanted:
+        print(f"{PAGE.name} is out of date; `make docs` writes it", file=sys.stderr)
+    return int(written != wanted)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
