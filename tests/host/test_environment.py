@@ -34,3 +34,10 @@ def test_nothing_is_written_to_the_home(tmp_path: Path) -> None:
     assert got["JAX_COMPILATION_CACHE_DIR"] == "/home/me/.cache/batchnorm-conformance/jax"
     moved = host_environment("cpu", tmp_path, {**BASE, "XDG_CACHE_HOME": "/cache"})
     assert moved["JAX_COMPILATION_CACHE_DIR"] == "/cache/batchnorm-conformance/jax"
+
+
+def test_the_page_lists_every_variable(tmp_path: Path) -> None:
+    """docs/adapters.md names every variable that a host's environment sets."""
+    page = (Path(__file__).parents[2] / "docs" / "adapters.md").read_text()
+    ours = host_environment("cpu", tmp_path, {"HOME": "/home/me"}).keys() - {"HOME"}
+    assert [] == sorted(name for name in ours if f"`{name}`" not in page)
