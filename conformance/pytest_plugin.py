@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -104,7 +106,7 @@ class CellItem(pytest.Item):
         self.cell = self.config.stash[_ASKED].cell(self.case, self.adapter)
         self.user_properties.append((CELL_PROPERTY, msgspec.json.encode(self.cell).decode()))
         if self.cell.row.verdict == "void":
-            raise VoidError(self.cell.row.explanation)
+            raise VoidError(f"void: {self.cell.row.explanation}")
 
     def runtest(self) -> None:
         """Pass, fail, skip or xfail by the verdict."""
@@ -120,8 +122,16 @@ class CellItem(pytest.Item):
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:  # noqa: ARG002 pytest's signature
         """Show what a reader needs: the fact, the verdict and why."""
         if isinstance(excinfo.value, (VoidError, NotConformingError, ConformanceError)):
-            return f"{self.case.id} on {self.adapter}\n{self.case.fact}\n{excinfo.value}"
+            return f"{self.case.id} on {self.adapter}\n{self.case.fact}\n{excinfo.value}\nagain: {self._command()}"
         return super().repr_failure(excinfo)
+
+    def _command(self) -> str:
+        """Return the command that runs this item alone, from the folder where pytest was started."""
+        options = [f"--deviations={file}" for file in self.config.getoption("--deviations")]
+        if self.adapter in self.config.getoption("--adapter"):
+            options.append(f"--adapter={self.adapter}")
+        file = os.path.relpath(self.path, self.config.invocation_params.dir)
+        return shlex.join(["pytest", *options, f"{file}::{self.name}"])
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
         """Locate the item by its file."""

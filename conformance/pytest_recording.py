@@ -10,20 +10,20 @@ import pytest
 
 from conformance.adapters.registry import missing
 from conformance.corpus.case import Case
-from conformance.corpus.load import load_corpus
+from conformance.corpus.load import default_root, load_corpus
 from conformance.corpus.select import select
 from conformance.engine.adapters import adapters_to_run
 from conformance.engine.cell import Cell, cell_of
 from conformance.engine.machine import run_row
 from conformance.engine.publish import publish
 from conformance.engine.recorder import Recorder
+from conformance.engine.records import records_for, stale
 from conformance.errors import ConformanceError
 from conformance.host.session import HostSession
 from conformance.results.read import read_results
 from conformance.results.rows import RunRow
 from conformance.results.summary import render
 from conformance.verdict.deviations import Deviation, load_deviations
-from conformance.verdict.deviations_check import check_against
 
 __all__ = ["CELL_PROPERTY", "Asked", "Recording"]
 
@@ -70,9 +70,7 @@ class Asked:
     @cached_property
     def deviations(self) -> tuple[Deviation, ...]:
         """Return the recorded deviations, held against the corpus."""
-        records = load_deviations(self.extra)
-        check_against(records, self.corpus)
-        return records
+        return records_for(self.corpus, self.extra, own_corpus=self.root.resolve() == default_root().resolve())
 
     def cell(self, case: Case, adapter: str) -> Cell:
         """Put a case to an adapter's host, which is started on first use and kept."""
@@ -99,29 +97,46 @@ class Recording:
     def __init__(self, config: pytest.Config, asked: Asked) -> None:
         self.config, self.asked = config, asked
         self._recorder: Recorder | None = None
+        self._complete = True
+        self._said: list[str] = []
+        self._faults: list[str] = []
         self._decode = msgspec.json.Decoder(Cell).decode
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Record the cell that a report of a setup carries."""
-        if report.when == "setup":
-            for name, value in report.user_properties:
-                if name == CELL_PROPERTY:
-                    self._record(self._decode(str(value)))
+        """Record the cell that a report of a setup carries, or that there is none."""
+        if report.when == "call" or not _of_a_case(report.nodeid):
+            return
+        cells = [str(value) for name, value in report.user_properties if name == CELL_PROPERTY]
+        for cell in cells if report.when == "setup" else ():
+            self._record(self._decode(cell))
+        self._complete &= bool(cells) or not report.failed
 
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, exitstatus: int) -> None:
-        """Write the end of the results and the report, and say where they are."""
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Write the end of the results, then the report; what is at fault with either fails the run."""
         if self._recorder is None:
             return
-        interrupted = exitstatus in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR)
-        terminalreporter.section("batch norm conformance")
+        stopped = session.shouldstop or session.shouldfail
+        interrupted = session.exitstatus in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR)
         try:
-            self._recorder.finish(complete=not interrupted)
+            self._recorder.finish(complete=self._complete and not stopped and not interrupted)
             page = publish(self._recorder.path, self.asked.corpus)
-            terminalreporter.write_line(render(read_results(self._recorder.path)))
-            terminalreporter.write_line(f"report: {page}")
+            results = read_results(self._recorder.path)
+            self._said = [render(results), f"results: {self._recorder.path}", f"report:  {page}"]
+            self._faults = [f"changed: {told}" for told in stale(self.asked.deviations, self.asked.corpus, results)]
+            if self._faults and session.exitstatus == pytest.ExitCode.OK:
+                session.exitstatus = pytest.ExitCode.TESTS_FAILED
         except ConformanceError as error:
-            terminalreporter.write_line(f"no report: {error}", red=True)
-            raise pytest.exit.Exception(str(error), returncode=error.exit_code) from None
+            self._faults = [f"no report: {error}"]
+            session.exitstatus = error.exit_code
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Say what was found and where it is."""
+        if self._said or self._faults:
+            terminalreporter.section("batch norm conformance")
+        for line in self._said:
+            terminalreporter.write_line(line)
+        for line in self._faults:
+            terminalreporter.write_line(line, red=True)
 
     def _record(self, cell: Cell) -> None:
         if self._recorder is None:
@@ -138,3 +153,7 @@ class Recording:
         parts = [*self.asked.patterns, f"-k {keyword!r}" if keyword else ""]
         narrower = [str(arg) for arg in self.config.args if "::" in str(arg) or str(arg).endswith(".yaml")]
         return " ".join(part for part in (*parts, *narrower) if part)
+
+
+def _of_a_case(nodeid: str) -> bool:
+    return nodeid.partition("::")[0].endswith(".yaml")

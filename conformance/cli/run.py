@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -20,12 +21,12 @@ from conformance.engine.machine import run_row
 from conformance.engine.progress import Progress
 from conformance.engine.publish import publish
 from conformance.engine.recorder import Recorder
+from conformance.engine.records import records_for, stale
 from conformance.errors import AdapterError, UsageError
 from conformance.host.session import HostSession
 from conformance.results.read import read_results
 from conformance.results.summary import render
-from conformance.verdict.deviations import load_deviations
-from conformance.verdict.deviations_check import check_against
+from conformance.verdict.deviations import Deviation
 
 __all__ = ["SUMMARY", "configure", "execute"]
 
@@ -60,10 +61,11 @@ def execute(arguments: argparse.Namespace) -> int:
     corpus = load_corpus(arguments.cases)
     cases = select(corpus, arguments.case)
     names = adapters_to_run(arguments.adapter)
+    deviations = records_for(corpus, arguments.deviations, own_corpus=arguments.cases is None)
     run = run_row(cases, corpus=corpus, not_installed=missing(), selection=" ".join(arguments.case))
     recorder = Recorder(arguments.output, run)
     try:
-        failed = _run(arguments, corpus, cases, names, recorder)
+        failed = _run(arguments, cases, names, deviations, recorder)
     except BaseException:
         recorder.close()
         raise
@@ -71,24 +73,25 @@ def execute(arguments: argparse.Namespace) -> int:
     for error in failed:
         sys.stderr.write(f"conformance run: {error}\n")
     page = publish(recorder.path, cases)
-    sys.stdout.write(f"{render(read_results(recorder.path))}\nresults: {recorder.path}\nreport:  {page}\n")
-    return _exit_code(recorder, failed)
+    results = read_results(recorder.path)
+    idle = stale(deviations, corpus, results)
+    for message in idle:
+        sys.stderr.write(f"conformance run: changed: {message}\n")
+    sys.stdout.write(f"{render(results)}\nresults: {recorder.path}\nreport:  {page}\n")
+    return _exit_code(recorder, failed, idle)
 
 
 def _check(arguments: argparse.Namespace) -> None:
     if arguments.workers < 1:
         raise UsageError(f"--workers is {arguments.workers}, expected at least 1")
-    if arguments.time_limit <= 0:
-        raise UsageError(f"--time-limit is {arguments.time_limit}, expected more than 0 seconds")
+    if not 0 < arguments.time_limit < threading.TIMEOUT_MAX:
+        raise UsageError(f"--time-limit is {arguments.time_limit:g}, expected a number of seconds above 0")
 
 
 def _run(
-    arguments: argparse.Namespace, corpus: tuple[Case, ...], cases: tuple[Case, ...], names: list[str],
+    arguments: argparse.Namespace, cases: tuple[Case, ...], names: list[str], deviations: tuple[Deviation, ...],
     recorder: Recorder,
 ) -> list[AdapterError]:  # fmt: skip
-    deviations = load_deviations(arguments.deviations)
-    if arguments.cases is None:
-        check_against(deviations, corpus)
     progress = None if arguments.quiet else Progress(len(cases) * len(names))
 
     def done(cell: Cell) -> None:
@@ -115,10 +118,10 @@ def _starter(arguments: argparse.Namespace, name: str) -> Callable[[], HostSessi
     )
 
 
-def _exit_code(recorder: Recorder, failed: list[AdapterError]) -> int:
+def _exit_code(recorder: Recorder, failed: list[AdapterError], idle: list[str]) -> int:
     verdicts = {verdict for counts in recorder.counts.values() for verdict in counts}
     if "void" in verdicts:
         return 3
     if failed:
         return AdapterError.exit_code
-    return 1 if verdicts.intersection(_FAILING) else 0
+    return 1 if idle or verdicts.intersection(_FAILING) else 0

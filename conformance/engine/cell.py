@@ -64,7 +64,8 @@ def cell_of(case: Case, session: Session, deviations: Sequence[Deviation] = ()) 
         try:
             row = _judged(case, implementation, seen, deviations)
         except Exception as error:  # noqa: BLE001 a fault of the judge is void, and costs no other cell
-            row = CellRow(case=case.id, implementation=implementation.id, verdict="void", explanation=_fault("judge", error))
+            said = _fault("judge", error)
+            row = CellRow(case=case.id, implementation=implementation.id, verdict="void", explanation=said)
         return Cell(row, implementation_row(implementation, seen.dialect))
     verdict: Verdict = "crashed" if isinstance(seen, Crashed) else "void"
     row = CellRow(case=case.id, implementation=implementation.id, verdict=verdict, explanation=seen.reason)
@@ -110,8 +111,8 @@ def _declared_unsupported(
     why: str, rows: tuple[QuantityRow, ...]
 ) -> tuple[Verdict, str, tuple[QuantityRow, ...]]:
     """Hold a declaration against the attempt: where everything fits after all, it is stale."""
-    works = worst([row.verdict for row in rows]) in ("agrees", "rough", "deviates", "open")
-    if works and rows:
+    works = bool(rows) and all(row.verdict in ("agrees", "rough", "deviates") for row in rows)
+    if works:
         return "changed", f"declared unsupported ({why}), and yet it answers as expected", rows
     return "unsupported", why, ()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import closing
 from typing import Protocol
 
@@ -22,6 +22,9 @@ class ClosingSession(Session, Protocol):
     def close(self) -> None:
         """End the host."""
 
+    def abort(self) -> None:
+        """Kill the host at once, while another thread may be waiting for its answer."""
+
 
 def run_cells(
     cases: Sequence[Case],
@@ -35,29 +38,55 @@ def run_cells(
 
     A worker takes an implementation at a time, so that a framework is imported once. Hosts are
     processes of their own: the threads wait for them, and judge in between. Returns the errors of
-    implementations that could not be started; the others are complete.
+    implementations that could not be started; the others are complete. Whatever else is raised, an
+    interrupt included, ends all hosts at once; ``done`` is then not called again.
     """
-    lock = threading.Lock()
-    failed: list[AdapterError] = []
+    run = _Run(cases, deviations, done)
+    with ThreadPoolExecutor(max_workers=max(workers, 1), thread_name_prefix="conformance") as pool:
+        running = [pool.submit(run.drive, start) for start in sessions]
+        try:
+            wait(running, return_when=FIRST_EXCEPTION)
+            for future in running:
+                if future.done():
+                    future.result()
+        except BaseException:
+            run.stop()
+            raise
+    return run.failed
 
-    def drive(start: Callable[[], ClosingSession]) -> None:
+
+class _Run:
+    """What the workers of a run share."""
+
+    def __init__(self, cases: Sequence[Case], deviations: Sequence[Deviation], done: Callable[[Cell], None]) -> None:
+        self.cases, self.deviations, self.done = cases, deviations, done
+        self.failed: list[AdapterError] = []
+        self._lock = threading.Lock()
+        self._stopped = False
+        self._open: list[ClosingSession] = []
+
+    def drive(self, start: Callable[[], ClosingSession]) -> None:
+        """Put all cases to one implementation."""
         try:
             with closing(start()) as session:
-                for case in cases:
-                    cell = cell_of(case, session, deviations)
-                    with lock:
-                        done(cell)
+                self._open.append(session)
+                for case in self.cases:
+                    if self._stopped:
+                        return
+                    self._take(cell_of(case, session, self.deviations))
         except AdapterError as error:
-            with lock:
-                failed.append(error)
+            with self._lock:
+                if not self._stopped:
+                    self.failed.append(error)
 
-    with ThreadPoolExecutor(max_workers=max(workers, 1), thread_name_prefix="conformance") as pool:
-        running = [pool.submit(drive, start) for start in sessions]
-        try:
-            for future in running:
-                future.result()
-        except BaseException:
-            for future in running:
-                future.cancel()
-            raise
-    return failed
+    def stop(self) -> None:
+        """Take no further cell, and end the hosts: what a killed one leaves behind is no outcome."""
+        with self._lock:
+            self._stopped = True
+        for session in self._open:
+            session.abort()
+
+    def _take(self, cell: Cell) -> None:
+        with self._lock:
+            if not self._stopped:
+                self.done(cell)

@@ -56,6 +56,8 @@ class _Channel(Protocol):
 
     def send_and_close(self, frame: Frame) -> None: ...
 
+    def close(self) -> None: ...
+
 
 @final
 class HostSession:
@@ -145,6 +147,12 @@ class HostSession:
                 self._scratch.cleanup()
                 self._scratch = None
 
+    def abort(self) -> None:
+        """Kill the host at once; a thread that waits for its answer gets a crash instead of it."""
+        channel = self._channel
+        if channel is not None:
+            channel.close()
+
     def _first_start(self) -> str | None:
         """Start, and return what went wrong, or ``None``."""
         try:
@@ -200,6 +208,9 @@ class _InProcess:
 
     def send_and_close(self, frame: Frame) -> None:
         self._service.answer(frame)
+
+    def close(self) -> None:
+        """Do nothing: there is no process to kill."""
 
 
 def _answer(frame: Frame, kind: type[T]) -> tuple[T, Frame]:

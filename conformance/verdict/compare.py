@@ -87,7 +87,7 @@ def distance(one: Expected, observed: Array, unit: Array) -> float:
 def _gap(one: Array, other: Array) -> Array:
     """Return the distance element by element; a NaN is at no distance from a NaN, at an infinite one from a number."""
     with np.errstate(invalid="ignore", over="ignore"):
-        gap = np.abs(one - other).astype(np.float64)
+        gap: Array = np.abs(one - other).astype(np.float64)
         if not np.isfinite(gap).all():
             same = (one == other) | (np.isnan(one) & np.isnan(other))
             gap = np.where(same, 0.0, np.where(np.isnan(gap), np.inf, gap))
@@ -96,7 +96,8 @@ def _gap(one: Array, other: Array) -> Array:
 
 def _inside(error: Array, bound: Array) -> Array:
     """Tell where an error is allowed: no bound, be it infinite or NaN, excuses an infinite error."""
-    return (error == 0) | ((error <= bound) & np.isfinite(error))
+    inside: Array = (error == 0) | ((error <= bound) & np.isfinite(error))
+    return inside
 
 
 def _over(error: Array, bound: Array) -> Array:

@@ -1,0 +1,33 @@
+"""The recorded deviations of a run: loaded and held against the corpus before it, and against its cells after it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from conformance.adapters.registry import known
+from conformance.corpus.case import Case
+from conformance.results.read import Results
+from conformance.verdict.deviations import Deviation, load_deviations
+from conformance.verdict.deviations_check import check_against, strangers, unused
+
+__all__ = ["records_for", "stale"]
+
+
+def records_for(corpus: Sequence[Case], files: Sequence[Path], *, own_corpus: bool = True) -> tuple[Deviation, ...]:
+    """Return the suite's records and those of ``files``; the suite's are about its own corpus only.
+
+    Raises:
+        DeviationError: one is malformed, matches no case of the corpus, or covers too much.
+    """
+    own = load_deviations()
+    records = load_deviations(files) if own_corpus else load_deviations(files)[len(own) :]
+    check_against(records, corpus)
+    return records
+
+
+def stale(deviations: Sequence[Deviation], corpus: Sequence[Case], results: Results) -> list[str]:
+    """Return a message for each record that the finished run shows to match nothing."""
+    columns = results.run.implementations
+    names = {*known(), *(column.name for column in columns)}
+    return [*strangers(deviations, names), *unused(deviations, corpus, columns, results.cells)]
