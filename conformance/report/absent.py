@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from conformance.report.grid import Grid, telling
 from conformance.report.markup import Markup, element, join
-from conformance.report.overview import link
+from conformance.report.overview import link, moment
 from conformance.report.wording import count, label
 
 __all__ = ["not_tested"]
@@ -35,23 +35,34 @@ _EXTRAS = {"keras-tensorflow": "tensorflow", "flax-linen": "jax", "flax-nnx": "j
 
 
 def _unsupported(grid: Grid) -> Markup:
-    reasons: dict[tuple[int, str], int] = {}
-    for (_, column), cell in grid.cells.items():
+    """Return what is lacked; versions of an implementation that lack the same share a line."""
+    lacking: dict[tuple[str, str], dict[int, set[int]]] = {}
+    implementations = grid.results.run.implementations
+    for (case, column), cell in grid.cells.items():
         if cell.verdict == "unsupported":
             row = telling(cell)
             why = cell.explanation or (row and (row.explanation or row.message)) or "no reason given"
-            reasons[column, why] = reasons.get((column, why), 0) + 1
-    if not reasons:
+            columns = lacking.setdefault((implementations[column].name, why), {})
+            columns.setdefault(column, set()).add(case)
+    if not lacking:
         return element("p", "No implementation lacks a feature that a case needs.")
-    labels = [label(row) for row in grid.results.run.implementations]
     rows = [
-        element("tr", element("th", labels[column], scope="row"), element("td", why),
-                element("td", element("a", count(number, "case"), href=link(v="unsupported", i=column)),
+        element("tr", element("th", name, " ", element("span", _versions(grid, list(columns)), class_="version"),
+                              scope="row"),
+                element("td", why),
+                element("td", element("a", count(len(set().union(*columns.values())), "case"),
+                                      href=link(v="unsupported", i="~".join(str(at) for at in sorted(columns)))),
                         class_="number"))
-        for (column, why), number in sorted(reasons.items())
+        for (name, why), columns in sorted(lacking.items())
     ]  # fmt: skip
     head = element("tr", (element("th", text, scope="col") for text in ("Implementation", "What it lacks", "Cases")))
     return join((element("h3", "Unsupported"), _table(head, rows, "Unsupported")))
+
+
+def _versions(grid: Grid, columns: list[int]) -> str:
+    implementations = grid.results.run.implementations
+    labels = [label(implementations[column]) for column in sorted(columns)]
+    return ", ".join(text.partition(" ")[2] for text in labels)
 
 
 def _unreached(grid: Grid) -> Markup:
@@ -81,8 +92,8 @@ def _runs(grid: Grid) -> Markup:
     titles = ("Started", "Suite", "Corpus", "Implementations", "Cells", "Notes")
     rows = [
         element("tr", (element("td", text) for text in (
-            part.started, part.suite, part.cases_digest[:12], ", ".join(part.implementations), f"{part.cells:,}",
-            "; ".join(note for note in (
+            moment(part.started), part.suite, part.cases_digest[:12], ", ".join(part.implementations),
+            f"{part.cells:,}", "; ".join(note for note in (
                 "" if part.complete else "partial", part.selection and f"filtered: {part.selection}",
                 part.note) if note),
         )))

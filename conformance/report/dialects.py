@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from conformance.report.wording import version
 from conformance.results.rows import ImplementationRow
 
-__all__ = ["UNSTATED", "ChoiceRow", "DialectColumn", "DialectTable", "tabulate"]
+__all__ = ["SILENT", "UNSTATED", "ChoiceRow", "DialectColumn", "DialectTable", "tabulate"]
 
 UNSTATED = "not stated"
+#: What is no option: nothing is claimed.
+SILENT = frozenset({UNSTATED, "undeclared"})
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class DialectColumn:
 
 @dataclass(frozen=True)
 class ChoiceRow:
-    """One choice: the option of each column, and the number of the group that made it."""
+    """One choice: the option of each column, and the number of the group that made it, -1 for none."""
 
     choice: str
     options: tuple[str, ...]
@@ -32,8 +34,8 @@ class ChoiceRow:
 
     @property
     def unanimous(self) -> bool:
-        """Tell whether all columns chose alike."""
-        return len(set(self.options)) == 1
+        """Tell whether all columns that state an option chose alike."""
+        return len(set(self.options) - SILENT) <= 1
 
 
 @dataclass(frozen=True)
@@ -61,8 +63,9 @@ def tabulate(implementations: tuple[ImplementationRow, ...]) -> DialectTable:
 
 
 def _row(choice: str, options: list[str]) -> ChoiceRow:
-    order = list(dict.fromkeys(options))
-    return ChoiceRow(choice, tuple(options), tuple(order.index(option) for option in options))
+    order = list(dict.fromkeys(option for option in options if option not in SILENT))
+    groups = tuple(-1 if option in SILENT else order.index(option) for option in options)
+    return ChoiceRow(choice, tuple(options), groups)
 
 
 def _column(family: list[ImplementationRow]) -> DialectColumn:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from urllib.parse import urlencode
 
-from conformance.report.dialects import UNSTATED, DialectTable
+from conformance.report.dialects import SILENT, DialectTable
 from conformance.report.findings import OUTCOME, Finding, Party
 from conformance.report.grid import Grid
 from conformance.report.markup import Markup, element, join
@@ -15,7 +15,17 @@ from conformance.report.wording import PROVENANCE, VERDICTS, count, duration, ra
 from conformance.results.rows import FAILING, ImplementationRow
 from conformance.results.summary import SummaryRow, summarise
 
-__all__ = ["alarms", "counts_table", "dialect_section", "facts", "findings_list", "lead", "link", "verdict_chip"]
+__all__ = [
+    "alarms",
+    "counts_table",
+    "dialect_section",
+    "facts",
+    "findings_list",
+    "lead",
+    "link",
+    "moment",
+    "verdict_chip",
+]
 
 #: So many characters of an explanation stand on the first page; the cell's panel has all of it.
 TOLD_LIMIT = 400
@@ -73,7 +83,7 @@ def facts(grid: Grid) -> Markup:
     pairs = [
         ("Cases", f"{rows:,} on {count(columns, 'implementation')}: {cells}"),
         ("Suite", f"{run.suite}, corpus {run.cases_digest[:12] or 'unnamed'}"),
-        ("Date", _moment(run.started)),
+        ("Date", moment(run.started)),
         ("Duration", duration(results.seconds) if results.seconds else "not known"),
         ("Machine", machine),
     ]  # fmt: skip
@@ -88,7 +98,7 @@ def _machine(entry: str, value: str) -> str:
     return value if entry in ("system", "processor") else f"{entry} {value}"
 
 
-def _moment(started: str) -> str:
+def moment(started: str) -> str:
     """Return an ISO 8601 moment for reading; anything else as it is."""
     return re.sub(r"^(\d{4}-\d\d-\d\d)T(\d\d:\d\d)(:[\d.]+)?(Z|\+00:00)$", r"\1 \2 UTC", started)
 
@@ -108,9 +118,10 @@ def _alarms(grid: Grid) -> Iterator[tuple[str, str]]:
         yield "Partial.", f"The run did not finish: {missing:,} of {results.expected_cells:,} cells are missing."
     if run.selection:
         yield "Filtered.", f"Only a part of the corpus was asked for: {run.selection}"
-    notes = [part.note for part in run.runs if part.note]
-    if notes:
-        yield "Different corpora.", f"The merged runs did not ask the same cases: {'; '.join(dict.fromkeys(notes))}."
+    unlike = sum(bool(part.note) for part in run.runs)
+    if unlike:
+        which = f"{unlike} of {len(run.runs)} merged runs"
+        yield "Different corpora.", f"{which} asked some cases in another text than is shown: see Not tested."
 
 
 def counts_table(grid: Grid) -> Markup:
@@ -179,7 +190,7 @@ def dialect_section(table: DialectTable) -> Markup:
 
 
 def _option(option: str, group: int, unanimous: bool) -> Markup:  # noqa: FBT001
-    if option in (UNSTATED, "undeclared"):
+    if option in SILENT:
         return element("td", element("span", option, class_="nil"))
     if unanimous:
         return element("td", element("span", option, class_="choice all"))

@@ -24,6 +24,9 @@ def _lines(value: Any, indent: str) -> Iterator[str]:
         flat = _flow(item)
         if len(flat) + len(indent) + len(head) <= _FLAT or not _nested(item):
             yield f"{indent}{head} {flat}"
+        elif key is None and isinstance(item, Mapping):
+            first, *others = _lines(item, indent + "  ")
+            yield from (f"{indent}- {first.strip()}", *others)
         else:
             yield f"{indent}{head}"
             yield from _lines(item, indent + "  ")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
@@ -12,6 +13,9 @@ from conformance.results.read import Results
 from conformance.results.rows import CaseRow, CellRow, ImplementationRow, MergedRunRow, RunRow
 
 __all__ = ["merge"]
+
+#: Fields of a column that are mappings, and have to agree where both files have an entry.
+_STATED = ("versions", "dialect", "settings")
 
 
 def merge(results: Sequence[Results], names: Sequence[str] = ()) -> Results:
@@ -73,22 +77,41 @@ def _union_of_columns(results: Sequence[Results], labels: Sequence[str]) -> dict
     for one, label in zip(results, labels, strict=True):
         for row in one.run.implementations:
             kept, origin = columns.setdefault(row.id, (row, label))
-            unlike = _unlike_fields(kept, row)
+            unlike = list(_unlike(kept, row))
             if unlike:
                 raise ResultsError(
-                    f"{origin} and {label}: {row.id} differs in {', '.join(unlike)}",
+                    f"{origin} and {label}: {row.id} differs in {'; '.join(unlike)}",
                     hint="a column stands for one installation; leave one of the files out, or run one of them again",
                 )
-    return {identifier: row for identifier, (row, _) in columns.items()}
+            columns[row.id] = (_joined(kept, row), origin)
+    rows = sorted((row for row, _ in columns.values()), key=_side_by_side([row.name for row, _ in columns.values()]))
+    return {row.id: row for row in rows}
 
 
-def _unlike_fields(one: ImplementationRow, other: ImplementationRow) -> list[str]:
-    fields = ("provenance", "versions", "dialect")
-    return [
-        f"{field} ({getattr(one, field)} and {getattr(other, field)})"
-        for field in fields
-        if getattr(one, field) != getattr(other, field)
-    ]
+def _side_by_side(names: list[str]) -> Callable[[ImplementationRow], tuple[object, ...]]:
+    """Return the order that puts the versions of an implementation side by side, the oldest first."""
+    return lambda row: (
+        names.index(row.name),
+        row.execution,
+        row.device,
+        [int(part) for part in re.findall(r"\d+", row.id.partition("@")[2])],
+    )
+
+
+def _unlike(one: ImplementationRow, other: ImplementationRow) -> Iterator[str]:
+    """Yield what the rows contradict each other in; what only one of them states is no contradiction."""
+    if one.provenance != other.provenance:
+        yield f"provenance ({one.provenance} and {other.provenance})"
+    for field in _STATED:
+        mine, theirs = getattr(one, field), getattr(other, field)
+        for key in mine:
+            if key in theirs and mine[key] != theirs[key]:
+                yield f"{field} {key} ({mine[key]} and {theirs[key]})"
+
+
+def _joined(one: ImplementationRow, other: ImplementationRow) -> ImplementationRow:
+    """Return the row with what either states: a later suite may know more choices."""
+    return msgspec.structs.replace(one, **{field: getattr(other, field) | getattr(one, field) for field in _STATED})
 
 
 def _union_of_cells(results: Sequence[Results], labels: Sequence[str]) -> tuple[CellRow, ...]:

@@ -11,7 +11,6 @@ from conformance.results.read import Results, read_results
 from conformance.results.rows import CaseRow, CellRow, ImplementationRow, QuantityRow, RunRow, Verdict
 from conformance.results.writer import write_results
 
-
 CASE = "running_stats/probe[dtype=float32]"
 
 

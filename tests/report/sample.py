@@ -19,7 +19,7 @@ from conformance.results.rows import (
     worst,
 )
 
-__all__ = ["HOSTILE", "hostile_results", "sample_results"]
+__all__ = ["HOSTILE", "hostile_results", "large_results", "sample_results"]
 
 HOSTILE = '</script><script>window.pwned=1</script><img src=x onerror="window.pwned=1">&lt;b&gt;'
 
@@ -90,6 +90,27 @@ def sample_results(*, complete: bool = True, selection: str = "") -> Results:
         complete=complete,
         seconds=192.4 if complete else 0.0,
     )
+
+
+def large_results(cases: int = 400, implementations: int = 30) -> Results:
+    """Return results too many to draw at once, none of which agrees wholly."""
+    columns = tuple(
+        ImplementationRow(id=f"framework-{at}@1.0:eager:cpu", name=f"framework-{at}", versions={"framework": "1.0"})
+        for at in range(implementations)
+    )
+    rows = tuple(CaseRow(id=f"area_{at // 40}/case-{at}", fact=f"Fact {at}", clauses=("1.1",)) for at in range(cases))
+    cells = tuple(
+        CellRow(
+            case=row.id, implementation=column.id, verdict="rough" if at % 7 == 0 else "agrees",
+            quantities=(QuantityRow(step=1, name="y", clause="1.1", verdict="rough", explanation="x" * 200),),
+        )
+        for row in rows
+        for at, column in enumerate(columns)
+    )  # fmt: skip
+    run = RunRow(
+        suite="0.1.0", started="2026-01-01T00:00:00Z", machine={}, cases_digest="", cases=rows, implementations=columns
+    )
+    return Results(run=run, cells=cells, complete=True)
 
 
 def hostile_results() -> Results:

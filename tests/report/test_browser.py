@@ -299,6 +299,23 @@ def test_partial_and_filtered(open_page: Opener, sample: ModuleType) -> None:
     expect(page.locator(".alarm").last).to_contain_text("running_stats/*")
 
 
+def test_large_matrix_draws_what_is_in_view(open_page: Opener, sample: ModuleType) -> None:
+    """Of a large matrix only rows near the view are drawn; scrolling and links reach all; details are unpacked."""
+    page = open_page("#matrix", results=sample.large_results())
+    expect(page.locator("tr.case").first).to_contain_text("case-0")
+    assert 0 < rows(page) < 80
+    page.evaluate("document.getElementById('pane').scrollTo(0, 1e6)")
+    expect(page.locator("tr.case").last).to_contain_text("case-399")
+    assert page.evaluate("document.querySelector('.matrix').offsetHeight") > 400 * 40
+    page.locator("tr.case").last.locator("td").first.click()
+    expect(page.locator("#panel h2")).to_have_text("Fact 399")
+    expect(page.locator("#panel")).to_contain_text("xxxx")
+    page.keyboard.press("ArrowUp")
+    expect(page.locator("td:focus")).to_have_count(1)
+    page.goto(page.url.split("#")[0] + "#matrix?case=area_5/case-200&impl=framework-3@1.0:eager:cpu")
+    expect(page.locator("td.chosen")).to_be_in_viewport()
+
+
 #: Every visible piece of text whose contrast to the nearest opaque background is below 4.5 to 1.
 CONTRAST = """() => {
   const canvas = document.createElement('canvas').getContext('2d', { willReadFrequently: true });

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
 import pytest
 
 from conformance.errors import ResultsError
@@ -44,7 +45,10 @@ def test_conflicting_cells_are_refused(results: Maker) -> None:
 def test_conflicting_columns_are_refused(results: Maker) -> None:
     """An implementation id that two files describe differently is refused."""
     one = results({("a/one", OLD): "agrees"})
-    with pytest.raises(ResultsError, match=r"x and y: torch@2\.1:eager:cpu differs in dialect"):
+    with pytest.raises(
+        ResultsError,
+        match=r"x and y: torch@2\.1:eager:cpu differs in dialect running_variance \(sample and population\)",
+    ):
         merge([one, results({("a/two", OLD): "agrees"}, dialect="population")], ["x", "y"])
 
 
@@ -77,3 +81,11 @@ def test_nothing_to_merge() -> None:
     """Merging nothing is refused."""
     with pytest.raises(ResultsError, match="nothing to merge"):
         merge([])
+
+
+def test_later_suites_may_state_more(results: Maker) -> None:
+    """A choice that only one file states is taken over."""
+    one, other = results({("a/one", OLD): "agrees"}), results({("a/two", OLD): "agrees"})
+    column = msgspec.structs.replace(other.run.implementations[0], dialect={"frozen": "C"})
+    other = msgspec.structs.replace(other, run=msgspec.structs.replace(other.run, implementations=(column,)))
+    assert {"running_variance": "sample", "frozen": "C"} == merge([one, other]).run.implementations[0].dialect
