@@ -9,7 +9,7 @@ admits a kernel that folds scale and shift into ``y = a x + b``. Derivations sta
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ml_dtypes
@@ -35,10 +35,12 @@ class Precision:
 
     unit: float
     floor: float
+    #: The unit roundoff of the input's dtype, where that is less precise than what is computed in.
+    stored: float = 0.0
 
     def with_rounding_of(self, oracle: Precision) -> Precision:
         """Return this precision with the rounding of the oracle's own added."""
-        return Precision(unit=self.unit + oracle.unit, floor=self.floor)
+        return replace(self, unit=self.unit + oracle.unit)
 
     def growth(self, n: int) -> Array:
         """Return ``c`` for sums of ``n`` terms, shape ``(2, 1, 1)``: tight and plain."""
@@ -89,12 +91,26 @@ def _batch_errors(call: Forward, precision: Precision, rules: Rules) -> StateErr
     c = precision.growth(n)
     size = row_mean(np.abs(call.x))
     mean = c * u * size
-    var = (c + 2) * u * call.batch_var + mean * mean
+    var = (c + 2) * u * call.batch_var + mean * mean + _PLAIN_ONLY * _other_orders(call, mean, c, u)
     if rules.variance_algorithm == "one-pass":
         square = row_mean(call.x * call.x)
         centre = np.abs(call.batch_mean)
         var = (c + 1) * u * square + 2 * centre * mean + mean * mean + u * centre**2 + u * call.batch_var
     return StateErrors(mean, var)
+
+
+def _other_orders(call: Forward, mean_error: Array, growth: Array, u: float) -> Array:
+    """Bound what stable orders other than two passes add to the error of the variance.
+
+    A recurrence of means and squares (Welford 1962) multiplies deviations from means that err
+    differently from value to value: ``(1 + sqrt 2) sd e_mean``. The distances ``d`` from one of the
+    values give ``avg(d^2) - avg(d)^2``: ``(3c + 6) u avg(d^2)``, ``avg(d^2)`` at most ``var + max (x - mean)^2``.
+    """
+    furthest = np.max((call.x - call.batch_mean) ** 2, axis=1, keepdims=True)
+    recurrence = (1 + np.sqrt(2)) * np.sqrt(call.batch_var) * mean_error
+    shifted: Array = (3 * growth + 6) * u * (call.batch_var + furthest)
+    larger: Array = np.maximum(recurrence, shifted)
+    return larger
 
 
 def _relative_error(call: Forward, var_error: Array, rules: Rules) -> Array:
@@ -149,6 +165,8 @@ def gradient_errors(
         dx = gamma * scaled * _train_bracket_error(call, errors, dy, dgamma, precision, rules)
     else:
         dx = gamma * call.inverse * size * (errors.relative + 3 * u)
+    if rules.gradient_terms == "input precision":
+        dx = dx + 2 * precision.stored * gamma * call.inverse * _bracket_terms(call, dy)
     by_mean = gamma * scaled * (c * u * sum_size + sum_size * (errors.relative + 3 * u))
     by_var = _by_variance_error(call, errors, dgamma, products, precision)
     named = {"x": dx, "gamma": dgamma, "beta": dbeta, "running_mean": by_mean, "running_var": by_var}
@@ -162,12 +180,18 @@ def _train_bracket_error(
     u, n = precision.unit, dy.shape[1]
     c = precision.growth(n)
     projection = np.abs(row_mean(dy * call.xhat))
-    terms = np.abs(dy) + np.abs(row_mean(dy)) + np.abs(call.xhat) * projection
+    terms = _bracket_terms(call, dy)
     bracket: Array = 4 * u * terms + c * u * row_mean(np.abs(dy)) + terms * errors.relative
     bracket = bracket + (np.abs(call.xhat) + errors.xhat) * dgamma / n + errors.xhat * projection
     if rules.variance_algorithm == "one-pass":
         bracket = bracket + 4 * u * projection * call.inverse * (np.abs(call.x) + np.abs(call.mean))
     return bracket
+
+
+def _bracket_terms(call: Forward, dy: Array) -> Array:
+    """Return the sum of the sizes of the three terms of the training gradient, ``(C, n)``."""
+    total: Array = np.abs(dy) + np.abs(row_mean(dy)) + np.abs(call.xhat * row_mean(dy * call.xhat))
+    return total
 
 
 def _by_variance_error(

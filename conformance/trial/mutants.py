@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from conformance.adapters import numpy as own
-from conformance.adapters.contract import LayerConfig
+from conformance.adapters.contract import Adapter, LayerConfig
 from conformance.corpus.case import Case, Step
 from conformance.definition.dialect import Dialect, options
 from conformance.definition.prediction import Expected
@@ -40,7 +40,7 @@ class Mutant(own.Adapter):
         self.declared = _declared(name)
         super().__init__(self.variant.applied_to(Rules(dialect=self.declared)))
 
-    def dialect_for(self, layer: LayerConfig) -> Dialect:
+    def dialect_for(self, layer: LayerConfig) -> Dialect:  # noqa: ARG002  (the contract's)
         """Declare what the mutant does not do."""
         return self.declared
 
@@ -80,7 +80,7 @@ def kills(cases: Sequence[Case], names: Sequence[str] = tuple(VARIANTS)) -> Iter
         yield _kill(Mutant(name), questions)
 
 
-def observe(adapter: own.Adapter, question: Question) -> Observation:
+def observe(adapter: Adapter, question: Question) -> Observation:
     """Put a case to an adapter in this process."""
     with np.errstate(all="ignore"):
         ran, arrays = play(adapter, Run.of(question.case), question.arrays)
