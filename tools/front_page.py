@@ -12,10 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from conformance.adapters.registry import known
-from conformance.corpus.load import load_definitions
+from conformance.corpus.load import load_corpus, load_definitions
 from conformance.definition.clauses import AREAS, CLAUSES
 from conformance.definition.variants import VARIANTS
-from conformance.report.wording import VERDICTS
+from conformance.report.wording import VERDICTS, VerdictWords
 from conformance.verdict.deviations import Deviation, load_deviations
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -40,10 +40,11 @@ def numbers() -> str:
     definitions = load_definitions()
     cases = [case for definition in definitions for case in definition.cases]
     cited = {clause for case in cases for clause in case.clauses}
+    adapters = _listed([f"`{name}`" for name in known_here()])
     return (
-        f"Now: **{len(cases)} cases** from {len(definitions)} questions, citing {len(cited)} of the "
-        f"{len(CLAUSES)} clauses\nin {len(AREAS)} areas of [the definition](docs/definition.md); **{len(VARIANTS)} "
-        f"variants** that can explain a deviation; adapters\n{_listed([f'`{name}`' for name in known_here()])}."
+        f"Today: **{len(cases)} cases**, varied from {len(definitions)} questions, "
+        f"on {len(cited)} of the {len(CLAUSES)} clauses of [the definition](docs/definition.md);\n"
+        f"**{len(VARIANTS)} variants** of the oracle that can explain a deviation; adapters {adapters}."
     )
 
 
@@ -54,27 +55,39 @@ def known_here() -> list[str]:
 
 def verdicts() -> str:
     """Return the table of verdicts."""
-    rows = [
-        f"| {words.glyph} | `{words.name}` | {words.meaning} | {_OUTCOMES[words.name][0]} | {_OUTCOMES[words.name][1]} |"
-        for words in VERDICTS
-    ]
-    return "\n".join(["| | verdict | meaning | pytest | exit code |", "| --- | --- | --- | --- | --- |", *rows])
+    head = ["| | verdict | meaning | pytest | exit code |", "| --- | --- | --- | --- | --- |"]
+    return "\n".join([*head, *(_verdict(words) for words in VERDICTS)])
+
+
+def _verdict(words: VerdictWords) -> str:
+    outcome, code = _OUTCOMES[words.name]
+    return f"| {words.glyph} | `{words.name}` | {words.meaning} | {outcome} | {code} |"
 
 
 def deviations() -> str:
     """Return the table of recorded deviations."""
-    rows = [_deviation(record) for record in load_deviations()]
-    head = ["| who | where | what happens | explained by | upstream |", "| --- | --- | --- | --- | --- |"]
-    return "\n".join([*head, *rows])
+    head = ["| implementation | quantities | what happens | upstream |", "| --- | --- | --- | --- |"]
+    return "\n".join([*head, *(_deviation(record) for record in load_deviations())])
 
 
 def _deviation(record: Deviation) -> str:
     who = f"{record.implementation} {record.versions}".strip()
     where = _listed([f"`{name}`" for name in record.quantities])
-    why = _listed([f"*{variant}*" for variant in record.variants])
+    what = " ".join(record.reason.split())
     link = re.fullmatch(r"https://github\.com/[^/]+/([^/]+)/(?:issues|pull)/(\d+)", record.upstream)
     shown = f"[{link[1]}#{link[2]}]({record.upstream})" if link else record.upstream
-    return f"| {who} | {where} | {' '.join(record.reason.split())} | {why} | {shown} |"
+    return f"| `{who}` | {where} | {what} | {shown} |"
+
+
+def uncovered() -> str:
+    """Return the sentence that names the areas of the definition without a case."""
+    cited = {clause for case in load_corpus() for clause in case.clauses}
+    covered = {CLAUSES[number].area for number in cited}
+    absent = [f"{number} {area.lower()}" for number, area in AREAS.items() if area not in covered]
+    clauses = [number for number in CLAUSES if number not in cited and CLAUSES[number].area in covered]
+    wholly = f"Areas of the definition without a case yet: {'; '.join(absent)}." if absent else ""
+    partly = f"In the others, clauses without one: {', '.join(clauses)}." if clauses else ""
+    return "  \n".join(filter(None, (wholly, partly))) or "Every clause of the definition has a case."
 
 
 def _listed(items: list[str]) -> str:
@@ -82,7 +95,12 @@ def _listed(items: list[str]) -> str:
 
 
 #: The generated parts, by the name in their markers.
-PARTS: dict[str, Callable[[], str]] = {"numbers": numbers, "verdicts": verdicts, "deviations": deviations}
+PARTS: dict[str, Callable[[], str]] = {
+    "numbers": numbers,
+    "verdicts": verdicts,
+    "deviations": deviations,
+    "uncovered": uncovered,
+}
 
 
 def filled(text: str) -> str:
@@ -92,10 +110,12 @@ def filled(text: str) -> str:
         ValueError: a part has no pair of markers.
     """
     for name, part in PARTS.items():
-        pattern = rf"(<!-- generated: {name} -->\n).*?(\n<!-- end -->)"
-        if not re.search(pattern, text, re.DOTALL):
-            raise ValueError(f"{PAGE.name} has no `<!-- generated: {name} -->` with an `<!-- end -->` after it")
-        text = re.sub(pattern, lambda match, part=part: match[1] + part() + match[2], text, count=1, flags=re.DOTALL)
+        start, end = f"<!-- generated: {name} -->\n", "<!-- end -->"
+        before, found, after = text.partition(start)
+        _, closed, after = after.partition(end)
+        if not (found and closed):
+            raise ValueError(f"{PAGE.name} has no `{start.strip()}` with an `{end}` after it")
+        text = f"{before}{start}{part()}\n{end}{after}"
     return text
 
 

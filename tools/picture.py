@@ -16,7 +16,7 @@ from playwright.sync_api import sync_playwright
 from conformance.report.page import REPORT_NAME
 from conformance.results.read import read_results
 
-_FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+_FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 #: What is shown: a deviation that one sees at a glance, PyTorch's backward of an evaluate.
 _ADAPTER = "torch"
 _CASE = "gradients_evaluate/through-evaluate"

@@ -1,0 +1,63 @@
+"""The front page and the documentation say what is: numbers, links, commands."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from conformance.cli.main import VERBS
+from conformance.results.rows import SEVERITY
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.fixture(scope="module")
+def front_page() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("front_page", ROOT / "tools" / "front_page.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_generated_parts_are_up_to_date(front_page: ModuleType) -> None:
+    """`make docs` would change nothing in README.md."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert front_page.filled(text) == text
+
+
+def test_a_lost_marker_is_told(front_page: ModuleType) -> None:
+    """A page that lost a marker is refused by the marker's name."""
+    with pytest.raises(ValueError, match="generated: numbers"):
+        front_page.filled("# nothing here\n")
+
+
+def test_every_verdict_is_explained(front_page: ModuleType) -> None:
+    """The table of verdicts has a row for each."""
+    table = front_page.verdicts()
+    assert [] == [verdict for verdict in SEVERITY if f"`{verdict}`" not in table]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    """A relative link of a page names a file of the checkout."""
+    prose = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    links = [link.partition("#")[0] for link in re.findall(r"\]\(([^)\s]+)\)", prose) if "://" not in link]
+    assert [] == [link for link in links if link and not (page.parent / link).exists()]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_commands_exist(page: Path) -> None:
+    """Every verb of `conformance` and every target of make that a page shows exists."""
+    code = "\n".join(re.findall(r"`[^`\n]+`|^\$ .*$", page.read_text(encoding="utf-8"), flags=re.MULTILINE))
+    verbs = set(re.findall(r"(?:^\$ |`)conformance ([a-z]+)", code, flags=re.MULTILINE))
+    targets = set(re.findall(r"(?:^\$ |`)make ([a-z]+)", code, flags=re.MULTILINE))
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert set() == verbs - set(VERBS)
+    assert set() == targets - set(re.findall(r"^([a-z]+):", makefile, flags=re.MULTILINE))
