@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import flax
 import flax.linen
+import flax.serialization
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -38,12 +39,19 @@ class Adapter(BaseAdapter):
 
     def dialect_for(self, layer: LayerConfig) -> Dialect:
         """Declare the population variance; variables are values, so everything is differentiable."""
-        return Dialect(running_variance="population", statistics_gradient="leaf", update_gradient="differentiable")
+        return Dialect(
+            running_variance="population", statistics_gradient="leaf", update_gradient="differentiable",
+            recomputation="once",
+        )  # fmt: skip
 
     def unsupported(self, case: Case) -> str | None:
         """Refuse what the module has no argument for."""
         if case.momentum == "cumulative":
             return "linen.BatchNorm has no cumulative average: momentum is a number"
+        if not case.tracked and any(step.evaluate is not None for step in case.steps):
+            return "linen.BatchNorm always keeps running statistics"
+        if any(step.freeze is not None for step in case.steps):
+            return "a linen module has no gesture for freezing: parameters are values that the caller updates or not"
         return None
 
     def create(self, layer: LayerConfig, state: State) -> _Layer:
@@ -53,7 +61,7 @@ class Adapter(BaseAdapter):
 
 class _Layer:
     def __init__(self, config: LayerConfig, state: State) -> None:
-        self.last = config.channel_axis != "second"
+        self.config, self.last = config, config.channel_axis != "second"
         momentum: Any = None if config.momentum is None else 1 - config.momentum
         self.module = flax.linen.BatchNorm(
             axis=-1 if self.last else 1,
@@ -76,6 +84,24 @@ class _Layer:
             self.variables = {**self.variables, **updated}
         return _Forward(self, y, pullback)
 
+    def forward_recomputed(self, x: Array) -> _Forward:
+        """Apply the module in train under ``jax.checkpoint``."""
+
+        def call(variables: Any, given: Any) -> tuple[Any, Any]:
+            return self._apply(variables, given, "train")
+
+        y, pullback, updated = jax.vjp(jax.checkpoint(call), self.variables, self.tensor(x), has_aux=True)
+        self.variables = {**self.variables, **updated}
+        return _Forward(self, y, pullback)
+
+    def reload(self) -> _Layer:
+        """Write the variables to bytes and read them into a new layer's."""
+        fresh = _Layer(self.config, {})
+        fresh.variables = flax.serialization.from_bytes(
+            fresh.variables, flax.serialization.to_bytes(self.variables)
+        )
+        return fresh
+
     def through_update(self, earlier: Array, later: Array, dy: Array) -> Array:
         """Differentiate an evaluation after a training call, by the input of the latter."""
         second = self.tensor(later)
@@ -88,6 +114,39 @@ class _Layer:
         _, pullback, updated = jax.vjp(both, self.tensor(earlier), has_aux=True)
         self.variables = {**self.variables, **updated}
         return self.array(pullback(self.tensor(dy))[0])
+
+    def hvp(self, x: Array, mode: str, dy: Array, directions: Mapping[str, Array]) -> dict[str, Array]:
+        """Push the directions through ``jax.grad``."""
+        known = {"x": self.tensor(x), "dy": self.tensor(dy), "gamma": self.variables.get("params", {}).get("scale")}
+        fixed = {name: value for name, value in known.items() if name not in directions}
+        vectors = {name: self.tensor(one) if one.ndim > 1 else jnp.array(one) for name, one in directions.items()}
+
+        def total(variables: dict[str, Any]) -> Any:
+            at = {**fixed, **variables}
+            return (self._output(at["x"], mode, at["gamma"]) * at["dy"]).sum()
+
+        _, found = jax.jvp(jax.grad(total), ({name: known[name] for name in directions},), (vectors,))
+        return {name: np.asarray(one) if name == "gamma" else self.array(one) for name, one in found.items()}
+
+    def third(self, x: Array, mode: str, dy: Array, direction: Array) -> Array:
+        """Push the direction through ``jax.grad``, twice."""
+        upstream, v = self.tensor(dy), self.tensor(direction)
+        gradient = jax.grad(lambda given: (self._output(given, mode) * upstream).sum())
+        return self.array(_along(_along(gradient, v), v)(self.tensor(x)))
+
+    def jvp(self, x: Array, mode: str, direction: Array, order: int) -> Array:
+        """Push the direction through ``apply``, as often as the order says."""
+        derivative: Callable[[Any], Any] = lambda given: self._output(given, mode)  # noqa: E731
+        for _ in range(order):
+            derivative = _along(derivative, self.tensor(direction))
+        return self.array(derivative(self.tensor(x)))
+
+    def _output(self, x: Any, mode: str, gamma: Any = None) -> Any:
+        """Apply the module without keeping its statistics, with another gamma if one is given."""
+        variables = self.variables
+        if gamma is not None:
+            variables = {**variables, "params": {**variables["params"], "scale": gamma}}
+        return self._apply(variables, x, mode)[0]
 
     def get_state(self) -> State:
         """Return the two running statistics."""
@@ -140,3 +199,8 @@ class _Forward:
                 collection, leaf = _PLACES[name]
                 gradients[name] = np.asarray(variables[collection][leaf])
         return gradients
+
+
+def _along(function: Callable[[Any], Any], v: Any) -> Callable[[Any], Any]:
+    """Return the derivative of a function along ``v``, by forward mode."""
+    return lambda x: jax.jvp(function, (x,), (v,))[1]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,13 +35,21 @@ class Adapter(BaseAdapter):
         )  # fmt: skip
 
     def dialect_for(self, layer: LayerConfig) -> Dialect:
-        """Declare the population variance; the tape can watch the statistics and sees no update."""
-        return Dialect(running_variance="population", statistics_gradient="leaf", update_gradient="detached")
+        """Declare the population variance; the tape can watch the statistics and sees no update.
+
+        Freezing is ``trainable = False``.
+        """
+        return Dialect(
+            running_variance="population", statistics_gradient="leaf", update_gradient="detached",
+            recomputation="again", frozen="C",
+        )  # fmt: skip
 
     def unsupported(self, case: Case) -> str | None:
         """Refuse what the layer has no argument for."""
         if case.momentum == "cumulative":
             return "BatchNormalization has no cumulative average: momentum is a number"
+        if not case.tracked and any(step.evaluate is not None for step in case.steps):
+            return "BatchNormalization always keeps moving statistics"
         if _policy(case.layer) is None:
             return f"no dtype policy computes in {case.layer.dtype} with variables in {case.layer.param_dtype}"
         return None
@@ -52,7 +61,7 @@ class Adapter(BaseAdapter):
 
 class _Layer:
     def __init__(self, config: LayerConfig, state: State) -> None:
-        self.last = config.channel_axis != "second"
+        self.config, self.last = config, config.channel_axis != "second"
         self.layer = keras.layers.BatchNormalization(
             axis=-1 if self.last else 1,
             # Keras' momentum weighs the old state; without one it is left to Keras to refuse.
@@ -74,6 +83,36 @@ class _Layer:
             output = self.layer(tensor, training=mode == "train")
         return _Forward(self, tape, {"x": tensor, **variables}, output)
 
+    def forward_recomputed(self, x: Array) -> _Forward:
+        """Call the layer in train under ``keras.remat``."""
+        tensor = self.tensor(x)
+        with tf.GradientTape(persistent=True) as tape:
+            tape.watch(tensor)
+            output = keras.remat(lambda given: self.layer(given, training=True))(tensor)
+        return _Forward(self, tape, {"x": tensor}, output)
+
+    def freeze(self) -> None:
+        """Make the layer untrainable."""
+        self.layer.trainable = False
+
+    def thaw(self) -> None:
+        """Make the layer trainable again."""
+        self.layer.trainable = True
+
+    def reload(self) -> _Layer:
+        """Save the weights of a model of this one layer to a file and load them into a new one."""
+        fresh = _Layer(self.config, {})
+        with tempfile.TemporaryDirectory() as folder:
+            file = f"{folder}/layer.weights.h5"
+            self._model().save_weights(file)
+            fresh._model().load_weights(file)
+        return fresh
+
+    def _model(self) -> Any:
+        free = [None] * (self.config.rank - 1)
+        shape = (*free[1:], self.config.channels) if self.last else (self.config.channels, *free[1:])
+        return keras.Sequential([keras.Input(shape), self.layer])
+
     def through_update(self, earlier: Array, later: Array, dy: Array) -> Array:
         """Differentiate an evaluation after a training call, by the input of the latter."""
         first, second = self.tensor(earlier), self.tensor(later)
@@ -83,6 +122,51 @@ class _Layer:
             y = self.layer(second, training=False)
         zero = tf.UnconnectedGradients.ZERO
         return self.array(tape.gradient(y, first, output_gradients=self.tensor(dy), unconnected_gradients=zero))
+
+    def hvp(self, x: Array, mode: str, dy: Array, directions: Mapping[str, Array]) -> dict[str, Array]:
+        """Differentiate the gradients by a tape around their tape, multiplied by the directions."""
+        variables = self._variables()
+        known = {"x": self.tensor(x), "dy": self.tensor(dy)}
+        sources = {name: known[name] if name in known else variables[name].value for name in directions}
+        vectors = [self.tensor(one) if one.ndim > 1 else tf.convert_to_tensor(one) for one in directions.values()]
+        with tf.GradientTape() as outer:
+            outer.watch(list(sources.values()))
+            with tf.GradientTape() as inner:
+                inner.watch(list(sources.values()))
+                total = tf.reduce_sum(self.layer(known["x"], training=mode == "train") * known["dy"])
+            first = inner.gradient(total, list(sources.values()))
+        zero = tf.UnconnectedGradients.ZERO
+        found = outer.gradient(first, list(sources.values()), output_gradients=vectors, unconnected_gradients=zero)
+        pairs = zip(sources, found, strict=True)
+        return {name: one.numpy() if name == "gamma" else self.array(one) for name, one in pairs}
+
+    def third(self, x: Array, mode: str, dy: Array, direction: Array) -> Array:
+        """Differentiate by three tapes inside one another, multiplied by the direction from the second on."""
+        given, vectors = self.tensor(x), (self.tensor(dy), self.tensor(direction), self.tensor(direction))
+
+        def differentiated(times: int) -> Any:
+            if times == 0:
+                return self.layer(given, training=mode == "train")
+            with tf.GradientTape() as tape:
+                tape.watch(given)
+                inside = differentiated(times - 1)
+            zero = tf.UnconnectedGradients.ZERO
+            return tape.gradient(inside, given, output_gradients=vectors[times - 1], unconnected_gradients=zero)
+
+        return self.array(differentiated(len(vectors)))
+
+    def jvp(self, x: Array, mode: str, direction: Array, order: int) -> Array:
+        """Call the layer under forward accumulators, inside one another."""
+        given, v = self.tensor(x), self.tensor(direction)
+
+        def differentiated(times: int) -> Any:
+            if times == 0:
+                return self.layer(given, training=mode == "train")
+            with tf.autodiff.ForwardAccumulator(given, v) as accumulator:
+                inside = differentiated(times - 1)
+            return accumulator.jvp(inside, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+
+        return self.array(differentiated(order))
 
     def get_state(self) -> State:
         """Return the two moving statistics."""

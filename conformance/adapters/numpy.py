@@ -5,6 +5,7 @@ If it does not agree with the oracle, the suite is at fault and no report is wri
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,14 +16,16 @@ import numpy as np
 from conformance.adapters.contract import Adapter as BaseAdapter
 from conformance.adapters.contract import Array, Implementation, LayerConfig
 from conformance.adapters.contract import State as ContractState
-from conformance.definition import batch_norm, gradients, running_state
+from conformance.definition import batch_norm, gradients, higher_order, running_state
 from conformance.definition.batch_norm import Parameters, State, by_channel, canonical, column
 from conformance.definition.dialect import Dialect
 from conformance.definition.rules import Rules
 
 __all__ = ["Adapter"]
 
-_DIALECT = Dialect(statistics_gradient="leaf", update_gradient="differentiable")
+_DIALECT = Dialect(
+    statistics_gradient="leaf", update_gradient="differentiable", recomputation="once", frozen="C", untracked="batch"
+)
 
 
 class Adapter(BaseAdapter):
@@ -36,7 +39,7 @@ class Adapter(BaseAdapter):
         return Implementation(name="numpy", versions={"numpy": np.__version__}, documentation="docs/bounds.md")
 
     def dialect_for(self, layer: LayerConfig) -> Dialect:
-        """Declare what the paper says, a leaf for the statistics and a differentiable update."""
+        """Declare what the paper says, and one option of each choice that it leaves."""
         return _DIALECT
 
     def create(self, layer: LayerConfig, state: ContractState) -> _Layer:
@@ -60,6 +63,7 @@ class _Layer:
         self.parameters = Parameters(held["gamma"].astype(self.work), held["beta"].astype(self.work), config.epsilon)
         self.state = self._kept(State(held["running_mean"], held["running_var"]))
         self.latest: batch_norm.Forward | None = None
+        self.frozen = False
 
     def forward(self, x: Array, mode: str) -> _Forward:
         """Normalise; in train, blend the batch into the state."""
@@ -67,8 +71,32 @@ class _Layer:
         self.state, self.latest = moved, done.call
         return done
 
+    def freeze(self) -> None:
+        """Do in train what the dialect says of a frozen layer."""
+        self.frozen = True
+
+    def thaw(self) -> None:
+        """Train again."""
+        self.frozen = False
+
+    def forward_recomputed(self, x: Array) -> _Forward:
+        """Train; doing the forward again moves the state again where the dialect says so."""
+        done = self.forward(x, "train")
+        if self.rules.dialect.recomputation == "again":
+            self.move(done.batch)
+        return done
+
+    def reload(self) -> _Layer:
+        """Return a new layer with a copy of everything."""
+        fresh = copy.copy(self)
+        if self.rules.reload == "lost":
+            fresh.state = State(np.zeros_like(self.state.mean), np.ones_like(self.state.var))
+        return fresh
+
     def get_state(self) -> dict[str, Array]:
         """Return the running statistics in the dtype that they are kept in, that of the parameters."""
+        if not self.config.tracked:
+            return {}
         return {
             "running_mean": self.state.mean[:, 0].astype(self.state_dtype),
             "running_var": self.state.var[:, 0].astype(self.state_dtype),
@@ -103,16 +131,52 @@ class _Layer:
         dx = gradients.update_gradient(first.call, by_state, self.work(weight), factor)
         return canonical(dx, earlier.shape).astype(earlier.dtype)
 
-    def _forward(self, x: Array, mode: str) -> tuple[_Forward, State]:
+    def _forward(self, x: Array, asked: str) -> tuple[_Forward, State]:
+        if x.shape[1] != self.config.channels:
+            raise ValueError(f"the input has {x.shape[1]} channels, the layer {self.config.channels}")
+        dialect = self.rules.dialect
+        if asked == "evaluate" and not self.config.tracked and dialect.untracked == "refused":
+            raise ValueError("no running statistics are kept: there is nothing to evaluate with")
+        mode, may_move = running_state.effective_mode(
+            asked, dialect, tracked=self.config.tracked, frozen=self.frozen
+        )
         rows = by_channel(x.astype(self.work))
         mean, var = batch_norm.statistics(rows, x.shape, self.rules)
         batch = running_state.Batch(mean, var, rows.shape[1], x.shape[0], self.config.epsilon)
         moved = self.state
-        for _ in range(running_state.moves(mode, self.rules, with_backward=False)):
+        for _ in range(running_state.moves(mode, self.rules, with_backward=False) if may_move else 0):
             moved = self._moved(moved, batch)
         used = self._used(self.state), self._used(moved)
         call = batch_norm.forward(rows, mode, x.shape, self.parameters, *used, self.rules)
         return _Forward(self, batch, call, x.dtype), moved
+
+    def hvp(self, x: Array, mode: str, dy: Array, directions: Mapping[str, Array]) -> dict[str, Array]:
+        """Return the product of the Hessian in the variables of ``directions`` with these, by variable."""
+        rows = {name: self._rows(array) for name, array in directions.items()}
+        found = self._derivatives(x, mode, dy, second=tuple(directions), **rows)
+        products = {name: found[f"hvp_{name}"] for name in directions}
+        return {
+            name: one[:, 0].astype(self.param_dtype) if name == "gamma" else canonical(one, x.shape).astype(x.dtype)
+            for name, one in products.items()
+        }
+
+    def third(self, x: Array, mode: str, dy: Array, direction: Array) -> Array:
+        """Return the third derivative of ``sum(y * dy)``, twice along ``direction``."""
+        found = self._derivatives(x, mode, dy, third=True, x=self._rows(direction))["third_x"]
+        return canonical(found, x.shape).astype(x.dtype)
+
+    def jvp(self, x: Array, mode: str, direction: Array, order: int) -> Array:
+        """Return the derivative of ``y`` of that order along ``direction``."""
+        found = self._derivatives(x, mode, 0 * x, forward=(order,), x=self._rows(direction))
+        return canonical(*found.values(), x.shape).astype(x.dtype)
+
+    def _derivatives(self, x: Array, mode: str, dy: Array, /, **asked: Any) -> dict[str, Array]:
+        at = self._rows(x)
+        point = higher_order.Point(mode, x.shape, at, self._rows(dy), self.parameters, self.used, self.config.momentum)
+        return higher_order.derivatives(point, higher_order.Question(**asked), self.rules)
+
+    def _rows(self, array: Array) -> Array:
+        return by_channel(array.astype(self.work)) if array.ndim > 1 else array.astype(self.work).reshape(-1, 1)
 
     def _batch(self, call: batch_norm.Forward) -> running_state.Batch:
         return running_state.Batch(

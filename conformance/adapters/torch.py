@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import io
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import ml_dtypes
 import numpy as np
 import torch
+from torch.utils.checkpoint import checkpoint
 
 from conformance.adapters.contract import Adapter as BaseAdapter
 from conformance.adapters.contract import Array, Implementation, LayerConfig, State
@@ -32,8 +34,14 @@ class Adapter(BaseAdapter):
         )  # fmt: skip
 
     def dialect_for(self, layer: LayerConfig) -> Dialect:
-        """Declare the sample variance; autograd refuses the statistics and sees no update."""
-        return Dialect(statistics_gradient="refused", update_gradient="detached")
+        """Declare the sample variance; autograd refuses the statistics and sees no update.
+
+        Freezing is ``requires_grad_(False)``, which statistics and state take no notice of.
+        """
+        return Dialect(
+            statistics_gradient="refused", update_gradient="detached", recomputation="again", frozen="A",
+            untracked="batch",
+        )  # fmt: skip
 
     def unsupported(self, case: Case) -> str | None:
         """Refuse the last axis: the modules take their channels from the second one."""
@@ -48,10 +56,11 @@ class Adapter(BaseAdapter):
 
 class _Layer:
     def __init__(self, config: LayerConfig, state: State) -> None:
-        self.last = config.channel_axis == "last"
+        self.config, self.last = config, config.channel_axis == "last"
         self.module = _MODULES[config.rank](
             config.channels, eps=config.epsilon, momentum=config.momentum,
-            affine=config.gamma or config.beta, dtype=getattr(torch, config.param_dtype),
+            affine=config.gamma or config.beta,
+            track_running_stats=config.tracked, dtype=getattr(torch, config.param_dtype),
         )  # fmt: skip
         # Before 2.13 the constructor knew both or none.
         for name, wanted in (("weight", config.gamma), ("bias", config.beta)):
@@ -66,6 +75,29 @@ class _Layer:
         training = mode == "train"
         return _Forward(self, training, leaf, self.module.train(training)(leaf), before)
 
+    def forward_recomputed(self, x: Array) -> _Forward:
+        """Call the module in train under ``torch.utils.checkpoint``."""
+        leaf = self._leaf(x)
+        output = checkpoint(self.module.train(), leaf, use_reentrant=False)
+        return _Forward(self, True, leaf, output, {})
+
+    def freeze(self) -> None:
+        """Ask for no gradient of the parameters."""
+        self.module.requires_grad_(False)
+
+    def thaw(self) -> None:
+        """Ask for gradients of the parameters again."""
+        self.module.requires_grad_(True)
+
+    def reload(self) -> _Layer:
+        """Save the state dict to a file and load it into a new module."""
+        file = io.BytesIO()
+        torch.save(self.module.state_dict(), file)
+        file.seek(0)
+        fresh = _Layer(self.config, {})
+        fresh.module.load_state_dict(torch.load(file, weights_only=True))
+        return fresh
+
     def through_update(self, earlier: Array, later: Array, dy: Array) -> Array:
         """Differentiate an evaluation after a training forward, by the input of the latter."""
         first, second = self._leaf(earlier), self._leaf(later)
@@ -74,10 +106,39 @@ class _Layer:
         (gradient,) = torch.autograd.grad(y, first, self.tensor(dy), allow_unused=True, materialize_grads=True)
         return self.array(gradient)
 
+    def hvp(self, x: Array, mode: str, dy: Array, directions: Mapping[str, Array]) -> dict[str, Array]:
+        """Differentiate the gradients, multiplied by the directions: the Hessian is symmetric."""
+        upstream, leaf = self._leaf(dy), self._leaf(x)
+        known = {"x": leaf, "dy": upstream, "gamma": dict(self.module.named_parameters()).get("weight")}
+        variables = [known[name] for name in directions]
+        vectors = [self.tensor(one) if one.ndim > 1 else _to_tensor(one) for one in directions.values()]
+        y = self.module.train(mode == "train")(leaf)
+        first = torch.autograd.grad(y, variables, upstream, create_graph=True) if "dy" not in directions else (
+            torch.autograd.grad((y * upstream).sum(), variables, create_graph=True))  # fmt: skip
+        found = torch.autograd.grad(first, variables, vectors, allow_unused=True, materialize_grads=True)
+        pairs = zip(directions, found, strict=True)
+        return {name: _to_numpy(one) if name == "gamma" else self.array(one) for name, one in pairs}
+
+    def third(self, x: Array, mode: str, dy: Array, direction: Array) -> Array:
+        """Differentiate the gradient twice, multiplied by the direction each time."""
+        leaf, v = self._leaf(x), self.tensor(direction)
+        found = self.module.train(mode == "train")(leaf)
+        for vector in (self._leaf(dy), v, v):
+            (found,) = torch.autograd.grad(found, leaf, vector, create_graph=True, materialize_grads=True)
+        return self.array(found)
+
+    def jvp(self, x: Array, mode: str, direction: Array, order: int) -> Array:
+        """Call the module on dual numbers, nested for the second order."""
+        v = self.tensor(direction)
+        derivative: Callable[[torch.Tensor], Any] = self.module.train(mode == "train")
+        for _ in range(order):
+            derivative = _along(derivative, v)
+        return self.array(derivative(self.tensor(x)))
+
     def get_state(self) -> State:
         """Return the two buffers."""
         buffers = dict(self.module.named_buffers())
-        return {name: _to_numpy(buffers[name]) for name in ("running_mean", "running_var")}
+        return {name: _to_numpy(buffers[name]) for name in ("running_mean", "running_var") if name in buffers}
 
     def set_state(self, state: State) -> None:
         """Overwrite parameters and buffers, in their own dtype."""
@@ -137,6 +198,11 @@ class _Forward:
         buffers = {name: copy.clone().requires_grad_(copy.is_floating_point()) for name, copy in self.before.items()}
         output = torch.func.functional_call(module.train(self.training), buffers, (self.x,))
         return output, {**leaves, **{_NAMES[name]: one for name, one in buffers.items() if name in _NAMES}}
+
+
+def _along(function: Callable[[torch.Tensor], Any], v: torch.Tensor) -> Callable[[torch.Tensor], Any]:
+    """Return the derivative of a function along ``v``, by forward mode."""
+    return lambda x: torch.func.jvp(function, (x,), (v,))[1]
 
 
 def _to_tensor(x: Array) -> torch.Tensor:

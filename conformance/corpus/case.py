@@ -14,6 +14,7 @@ Dtype: TypeAlias = Literal["float64", "float32", "bfloat16", "float16"]
 Mode: TypeAlias = Literal["train", "evaluate"]
 Quantity: TypeAlias = Literal["y", "running_mean", "running_var"]
 Gradient: TypeAlias = Literal["x", "gamma", "beta", "running_mean", "running_var"]
+Variable: TypeAlias = Literal["x", "gamma", "dy"]
 Parameter: TypeAlias = Literal["random", "ones", "zeros", "negative", "none"]
 ShapeText = Annotated[str, msgspec.Meta(pattern=r"^[0-9]+(x[0-9]+){1,4}$")]
 Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
@@ -83,6 +84,11 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     ``gradients`` are those of ``sum(y * dy)`` asked for in this step, ``observe`` what is read after
     it. A train step may ``recompute`` its forward in its backward, as checkpointing does; one that is
     ``rejected`` must raise an error; ``same_as`` names an earlier step whose output is the same bit for bit.
+
+    A forward step with ``hvp``, ``third`` or ``jvp`` asks for higher derivatives of the call, and for nothing
+    else, the state included: ``hvp`` names the variables of a Hessian-vector product of ``sum(y * dy)``,
+    ``third`` asks for the third derivative in ``x``, ``jvp`` names orders of forward mode in ``x``.
+    ``direction`` is along which.
     """
 
     train: Label | None = None
@@ -97,9 +103,16 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     name: Label | None = None
     gradients: tuple[Gradient, ...] = ()
     dy: Literal["random", "ones"] = "random"
+    hvp: tuple[Variable, ...] = ()
+    third: bool = False
+    jvp: tuple[Literal[1, 2], ...] = ()
+    direction: Literal["random", "ones"] = "random"
     observe: tuple[Quantity, ...] = ("y", "running_mean", "running_var")
 
     def __post_init__(self) -> None:
+        if self.differentiates:
+            self._refuse_beside_derivatives()
+            msgspec.structs.force_setattr(self, "observe", ())
         given = [kind for kind in _STEP_KINDS if getattr(self, kind) is not None]
         if len(given) != 1:
             raise ValueError(f"a step is exactly one of {', '.join(_STEP_KINDS)}; got {given or 'none'}")
@@ -109,6 +122,16 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             raise ValueError("only a train or evaluate step has a `name`, is `same_as` another or `rejected`")
         if self.recompute and (self.train is None or not self.gradients):
             raise ValueError("only a train step with `gradients` can `recompute` its forward")
+
+    def _refuse_beside_derivatives(self) -> None:
+        others = ("gradients", "name", "recompute", "rejected", "same_as")
+        if self.mode is None or any(getattr(self, other) for other in others):
+            raise ValueError("`hvp`, `third` and `jvp` go with `train` or `evaluate`, and with nothing else that is asked")
+
+    @property
+    def differentiates(self) -> bool:
+        """Tell whether the step asks for higher derivatives of its call."""
+        return bool(self.hvp or self.third or self.jvp)
 
     @property
     def mode(self) -> Mode | None:
@@ -175,7 +198,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
                 if step.name in forwards:
                     raise ValueError(f"two steps are named {step.name}")
                 forwards.add(step.name)
-            absent = {p for p in ("gamma", "beta") if getattr(self, p) == "none"} & set(step.gradients)
+            absent = {p for p in ("gamma", "beta") if getattr(self, p) == "none"} & {*step.gradients, *step.hvp}
             if absent:
                 raise ValueError(f"a gradient is asked for {', '.join(sorted(absent))}, which the layer lacks")
 

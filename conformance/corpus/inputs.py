@@ -33,7 +33,8 @@ def generate(case: Case) -> dict[str, Array]:
     """Return the arrays of a case, read-only, in canonical layout ``(N, C, *spatial)``.
 
     ``x:LABEL`` for every input of ``case.program`` and ``dy:STEP`` (counted from 1) for every step
-    that asks for gradients, in the case's dtype; ``gamma`` and ``beta`` where the layer has them,
+    that asks for gradients, in the case's dtype; for a step that asks for higher derivatives also the
+    directions ``v_x:STEP``, ``v_dy:STEP``, and ``v_gamma:STEP`` of shape ``(C,)``; ``gamma`` and ``beta`` where the layer has them,
     ``running_mean`` and ``running_var`` unless the state is the layer's own, shape ``(C,)``, in the
     dtype of the layer's parameters.
 
@@ -55,6 +56,8 @@ def generate(case: Case) -> dict[str, Array]:
         if step.gradients or step.through_update is not None:
             shape = shapes[step.backward] if step.backward is not None else _shape(case, step)
             arrays[f"dy:{number}"] = _upstream(shape, f"dy:{number}", case.dtype, step.dy)
+        if step.differentiates:
+            arrays |= _directions(case, number, step)
     arrays |= _parameters(case)
     for name, array in arrays.items():
         if not np.isfinite(array).all() and not _non_finite_by_intent(case, name):
@@ -113,6 +116,18 @@ def _changed(x: Array, spec: Inputs, dtype: str) -> Array:
 
 def _shape(case: Case, step: Step) -> str:
     return case.input(step.labels[-1]).shape or case.shape
+
+
+def _directions(case: Case, number: int, step: Step) -> dict[str, Array]:
+    """Return the upstream gradient of a step that asks for higher derivatives, and its directions."""
+    shape, layer = _shape(case, step), case.layer
+    shapes = {"v_x": shape, "v_dy": shape, "v_gamma": f"{layer.channels}x1"}
+    dtypes = {"v_x": case.dtype, "v_dy": case.dtype, "v_gamma": layer.param_dtype}
+    arrays = {f"dy:{number}": _upstream(shape, f"dy:{number}", case.dtype, step.dy)}
+    for name, one in shapes.items():
+        arrays[f"{name}:{number}"] = _upstream(one, f"{name}:{number}", dtypes[name], step.direction)
+    arrays[f"v_gamma:{number}"] = arrays[f"v_gamma:{number}"].reshape(-1)
+    return arrays
 
 
 def _parameters(case: Case) -> dict[str, Array]:

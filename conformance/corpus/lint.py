@@ -102,7 +102,7 @@ def prose(definitions: Sequence[Definition]) -> Iterator[Finding]:
 
 
 def shapes_outside_palette(definitions: Sequence[Definition]) -> Iterator[Finding]:
-    """Find shapes outside the palette, and training forwards on one row."""
+    """Find shapes outside the palette, and training forwards on one row, but for what is open or rejected."""
     for definition in definitions:
         messages = (message for case in definition.cases for message in _odd_shapes(case))
         for message in dict.fromkeys(messages):
@@ -140,11 +140,13 @@ def _question(case: Case) -> str:
 
 
 def _odd_shapes(case: Case) -> Iterator[str]:
+    if case.open:
+        return
     for step in case.steps:
         for position, label in enumerate(step.labels):
             shape = case.input(label).shape or case.shape
             trains = step.mode == "train" or (step.through_update is not None and position == 0)
             if shape in EVALUATE_ONLY and trains:
                 yield f"shape {shape} has one row and is trained on"
-            elif shape not in PALETTE + EVALUATE_ONLY:
+            elif not step.rejected and shape not in PALETTE + EVALUATE_ONLY:
                 yield f"shape {shape} is outside the palette ({', '.join(PALETTE + EVALUATE_ONLY)})"

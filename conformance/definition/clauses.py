@@ -33,6 +33,7 @@ AREAS: dict[int, str] = {
     6: "Gradients in train",
     7: "Gradients in evaluate",
     8: "Differentiability of the update",
+    9: "Higher order",
     10: "Frozen",
     11: "Untracked",
     12: "Numerical quality",
@@ -230,6 +231,37 @@ _ALL = (
         "Whether a gradient flows through the update of the state into an earlier batch is a choice.",
         "detached: 0; differentiable: chain rule through clauses 3.1 and 3.2",
         "the paper is silent; behaviour differs between frameworks",
+    ),
+    Clause(
+        "9.1",
+        "In train, second derivatives pass through the batch statistics twice.",
+        "H = -gamma / (n s^2) * (P g xhat' + xhat (P g)' + (g . xhat) P - 3/n * (g . xhat) xhat xhat') for L = sum(y * g), "
+        "P the centring matrix; mixed ones with gamma and dy likewise",
+        f"derivative of clause 6.1; {_PAPER}, section 3",
+    ),
+    Clause(
+        "9.2",
+        "In evaluate, the output is linear in the input: the Hessian in x is zero, the mixed ones are constant in x.",
+        "d(dx) = (v_gamma * dy + gamma * v_dy) / sqrt(running_var + epsilon) along (v_x, v_gamma, v_dy)",
+        f"derivative of clause 7.1; {_PAPER}, Algorithm 2",
+    ),
+    Clause(
+        "9.3",
+        "Third derivatives in the input are those of the forward, in train and in evaluate, where they are zero.",
+        "d^2/dt^2 of dx at x + t v",
+        "definition of the derivative",
+    ),
+    Clause(
+        "9.4",
+        "Forward mode gives the derivative of the output along a direction, in train through the batch statistics.",
+        "d/dt y(x + t v) = gamma / s * (v - avg(v) - xhat * avg(v * xhat)); in evaluate gamma / s * v",
+        "definition of the derivative",
+    ),
+    Clause(
+        "9.5",
+        "Forward mode of second order gives the second derivative of the output along a direction.",
+        "d^2/dt^2 y(x + t v); in evaluate 0",
+        "definition of the derivative",
     ),
     Clause(
         "10.1",

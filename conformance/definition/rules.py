@@ -50,7 +50,12 @@ class Rules:
     dgamma: Literal["exact", "average", "uncentred", "unscaled", "zero", "batch in evaluate"] = "exact"
     dbeta: Literal["exact", "average", "scaled", "zero"] = "exact"
     backward_of: Literal["its forward", "latest forward", "current state"] = "its forward"
+    gradient_terms: Literal["working precision", "input precision"] = "working precision"
     repeated: Literal["same", "accumulates"] = "same"
+
+    # Higher order
+    second_order: Literal["full", "statistics constant", "zero"] = "full"
+    forward_mode: Literal["full", "statistics constant"] = "full"
 
     # Precision
     variance_algorithm: Literal["two-pass", "one-pass"] = "two-pass"

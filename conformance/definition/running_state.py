@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from conformance.definition.batch_norm import Array, State, row_mean
+from conformance.definition.dialect import Dialect
 from conformance.definition.rules import Rules
 
-__all__ = ["Batch", "kept_mean", "kept_variance", "moves", "update", "update_weight", "variance_factor"]
+__all__ = ["Batch", "effective_mode", "kept_mean", "kept_variance", "moves", "update", "update_weight", "variance_factor"]
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,15 @@ class Batch:
     n: int
     rows: int
     epsilon: float
+
+
+def effective_mode(mode: str, dialect: Dialect, *, tracked: bool, frozen: bool) -> tuple[str, bool]:
+    """Return the mode whose formulas hold for a layer as it is, and whether its state may move."""
+    if mode == "evaluate" and not tracked:
+        return ("train" if dialect.untracked == "batch" else "evaluate"), False
+    if mode == "train" and frozen:
+        return ("evaluate" if dialect.frozen == "C" else "train"), dialect.frozen not in ("B", "C")
+    return mode, tracked
 
 
 def moves(mode: str, rules: Rules, *, with_backward: bool) -> int:

@@ -10,6 +10,7 @@ import ml_dtypes
 import numpy as np
 
 from conformance.corpus.case import Case, Step
+from conformance.definition import higher_order
 from conformance.definition.batch_norm import (
     Array,
     Forward,
@@ -36,6 +37,7 @@ from conformance.definition.prediction import Expected, Key, Predicted, Predicti
 from conformance.definition.rules import Rules
 from conformance.definition.running_state import (
     Batch,
+    effective_mode,
     kept_mean,
     kept_variance,
     moves,
@@ -107,6 +109,8 @@ class _Simulation:
             self._backward(number, step, self.calls[step.backward])
         elif step.evaluate is not None and self._refuses_evaluate():
             self.prediction[number, "outcome"] = Refused()
+        elif step.differentiates:
+            self._differentiate(number, step)
         else:
             call = self._forward(step.labels[0], step.mode or "train", with_backward=False)
             if step.name is not None:
@@ -121,6 +125,30 @@ class _Simulation:
             if step.gradients:
                 self._backward(number, step, call)
         self._read_state(number, step)
+
+    def _differentiate(self, number: int, step: Step) -> None:
+        """Predict higher derivatives of a call; the state stays, since nothing says what becomes of it."""
+        mode, _ = self._effective(step.mode or "train")
+        rows = {
+            name: by_channel(array.astype(self.wide)) if array.ndim > 1 else array.astype(self.wide).reshape(-1, 1)
+            for name in ("dy", "v_x", "v_dy", "v_gamma")
+            for array in [self.arrays[f"{name}:{number}"]]
+        }
+        x = self.arrays[f"x:{step.labels[0]}"]
+        point = higher_order.Point(
+            mode, x.shape, by_channel(x.astype(self.wide)), rows["dy"], self.parameters, self.state, self.layer.momentum
+        )
+        question = higher_order.Question(
+            second=step.hvp, third=step.third, forward=step.jvp, x=rows["v_x"], gamma=rows["v_gamma"], dy=rows["v_dy"]
+        )
+        bounds = higher_order.error_bounds(
+            point, question, self.rules, self.precision, (self.errors.mean, self.errors.var)
+        )
+        for name, value in higher_order.derivatives(point, question, self.rules).items():
+            if name == "hvp_gamma":
+                self._expect_columns(number, name, value, bounds[name])
+            else:
+                self._expect_rows(number, name, value, bounds[name], x.shape)
 
     def _reload(self) -> None:
         """Save and load: the state stays, whatever it was."""
@@ -141,15 +169,11 @@ class _Simulation:
     def _effective(self, mode: str) -> tuple[str, bool]:
         """Return the mode whose formulas hold, and whether the state may move, for this layer as it is."""
         dialect = self.rules.dialect
-        if mode == "evaluate" and not self.layer.tracked:
-            if dialect.untracked == "undeclared":
-                self.undetermined = "untracked"
-            return ("train" if dialect.untracked == "batch" else "evaluate"), False
-        if mode == "train" and self.frozen:
-            if dialect.frozen == "undeclared":
-                self.undetermined = "frozen"
-            return ("evaluate" if dialect.frozen == "C" else "train"), dialect.frozen not in ("B", "C")
-        return mode, self.layer.tracked
+        if mode == "evaluate" and not self.layer.tracked and dialect.untracked == "undeclared":
+            self.undetermined = "untracked"
+        if mode == "train" and self.frozen and dialect.frozen == "undeclared":
+            self.undetermined = "frozen"
+        return effective_mode(mode, dialect, tracked=self.layer.tracked, frozen=self.frozen)
 
     def _expect_same(self, number: int, step: Step, call: _Call) -> None:
         """Expect the output of an earlier step again, where the definition makes the two the same."""
@@ -320,7 +344,8 @@ def _precision(case: Case, rules: Rules, wide: Any) -> Precision:
         computed_in = rules.state_starts_in
     if rules.computed_in == "own" and computed_in in ("float16", "bfloat16"):
         computed_in = "float32"
-    return precision_of(computed_in).with_rounding_of(precision_of(wide))
+    precision = precision_of(computed_in).with_rounding_of(precision_of(wide))
+    return replace(precision, stored=max(0.0, float(ml_dtypes.finfo(case.dtype).eps) / 2))
 
 
 def _rounded(value: Array, dtype: str) -> Array:
@@ -336,8 +361,10 @@ def _update_gradient_error(
     call, u = earlier.forward, precision.unit
     n = call.x.shape[1]
     deviation = np.abs(call.x - call.batch_mean)
-    through_var = np.abs(by_state["running_var"])
-    by_mean = weight / n * (bounds["running_mean"] + 6 * u * np.abs(by_state["running_mean"]))
+    # Of nearly constant channels the gradient may be off by more than its own size: the products count.
+    through_mean = np.abs(by_state["running_mean"]) + bounds["running_mean"]
+    through_var = np.abs(by_state["running_var"]) + bounds["running_var"]
+    by_mean = weight / n * (bounds["running_mean"] + 6 * u * through_mean)
     centring = earlier.errors.batch.mean + 8 * u * deviation
     by_var = 2 * weight * factor / n * (deviation * bounds["running_var"] + through_var * centring)
     # Differentiating avg(x^2) - mean^2 subtracts x and mean only after the multiplication.

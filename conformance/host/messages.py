@@ -7,7 +7,7 @@ from typing import TypeAlias
 import msgspec
 
 from conformance.adapters.contract import Implementation
-from conformance.corpus.case import Case, Gradient, Layer, Quantity, Step
+from conformance.corpus.case import Case, Gradient, Layer, Quantity, Step, Variable
 from conformance.definition.dialect import Dialect
 
 __all__ = [
@@ -28,6 +28,9 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     recompute: bool = False
     name: str | None = None
     gradients: tuple[Gradient, ...] = ()
+    hvp: tuple[Variable, ...] = ()
+    third: bool = False
+    jvp: tuple[int, ...] = ()
     observe: tuple[Quantity, ...] = ()
 
 
@@ -104,5 +107,6 @@ def call_of(step: Step) -> Call:
     """Return the step as it travels."""
     return Call(
         train=step.train, evaluate=step.evaluate, backward=step.backward, through_update=step.through_update,
-        freeze=step.freeze, reload=step.reload, recompute=step.recompute, name=step.name, gradients=step.gradients, observe=step.observe,
+        freeze=step.freeze, reload=step.reload, recompute=step.recompute, name=step.name, gradients=step.gradients,
+        hvp=step.hvp, third=step.third, jvp=step.jvp, observe=step.observe,
     )  # fmt: skip

@@ -71,6 +71,8 @@ def _check_complete(request: Run, arrays: Mapping[str, Array]) -> None:
         needed |= {f"x:{label}" for label in labels}
         if call.gradients or call.through_update:
             needed.add(f"dy:{number}")
+        if call.hvp or call.third or call.jvp:
+            needed |= {f"{name}:{number}" for name in ("dy", "v_x", *(f"v_{one}" for one in call.hvp))}
     if absent := sorted(needed - arrays.keys()):
         raise HostError(f"the request lacks the array {absent[0]}", hint="see docs/protocol.md for what a request has")
 
@@ -111,8 +113,29 @@ class _Player:
             self.ask(self.ability("freeze" if call.freeze else "thaw"))
         elif call.reload:
             self.layer = self.ask(self.ability("reload"))
+        elif call.hvp or call.third or call.jvp:
+            self.higher_order(number, call)
         else:
             self.forward(number, call)
+
+    def higher_order(self, number: int, call: Call) -> None:
+        """Ask for the derivatives of one call, each by a call of its own."""
+        mode, label = ("train", call.train) if call.train is not None else ("evaluate", call.evaluate)
+        dy, v_x = (np.array(self.arrays[f"{name}:{number}"]) for name in ("dy", "v_x"))
+        if call.hvp:
+            hvp = self.ability("hvp")
+            directions = {name: np.array(self.arrays[f"v_{name}:{number}"]) for name in call.hvp}
+            products = self.ask(lambda: dict(hvp(self.input(label or ""), mode, dy, directions)))
+            for name in call.hvp:
+                if name in products:
+                    self.keep(number, f"hvp_{name}", partial(products.get, name))
+        if call.third:
+            third = self.ability("third")
+            self.keep(number, "third_x", lambda: third(self.input(label or ""), mode, dy, v_x))
+        for order in call.jvp:
+            jvp = self.ability("jvp")
+            name = "jvp_y" if order == 1 else f"jvp{order}_y"
+            self.keep(number, name, lambda order=order: jvp(self.input(label or ""), mode, v_x, order))
 
     def forward(self, number: int, call: Call) -> None:
         mode = "train" if call.train is not None else "evaluate"

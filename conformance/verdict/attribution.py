@@ -16,6 +16,10 @@ _EVALUATE = {
     "dgamma": ("7.2", (7,)), "dbeta": ("7.2", (7,)),
 }  # fmt: skip
 _ANY = {"drunning_mean": "7.3", "drunning_var": "7.3", "dx_earlier": "8.1"}
+# The Hessian in evaluate, that of a linear transform, has a clause of its own.
+_HIGHER_ORDER = {
+    "hvp_x": "9.1", "hvp_gamma": "9.1", "hvp_dy": "9.1", "third_x": "9.3", "jvp_y": "9.4", "jvp2_y": "9.5",
+}  # fmt: skip
 # Of the clauses that a case may cite for a mean, these speak of the variance alone, and the reverse.
 _NOT_OF = {"running_mean": "3.2", "running_var": "3.1", "dgamma": "6.1", "dbeta": "6.1", "dx": "6.2"}
 
@@ -27,9 +31,11 @@ def clause_of(case: Case, key: Key) -> str:
     definition takes its place, being the more special one.
     """
     number, name = key
+    if name in _HIGHER_ORDER:
+        return "9.2" if name.startswith("hvp") and _mode(case.program, number) == "evaluate" else _HIGHER_ORDER[name]
     if name in _ANY:
         return _ANY[name]
-    if name == "outcome" or number == 0:
+    if name in ("outcome", "same") or number == 0:
         return case.clauses[0]
     default, areas = (_TRAIN if _mode(case.program, number) == "train" else _EVALUATE)[name]
     cited = (clause for clause in case.clauses if int(clause.partition(".")[0]) in areas)

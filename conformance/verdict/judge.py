@@ -101,18 +101,19 @@ class _Judgement:
         now, before = (self.observation.outcomes.get(at) for at in ((key[0], "y"), relation.earlier))
         if isinstance(now, Raised) or isinstance(before, Raised) or now is None or before is None:
             return outcome_row(key, clause, "differs", None, "one of the two outputs is missing")
+        said = f"bit for bit the output of step {relation.earlier[0]}"
         if now.dtype == before.dtype and now.shape == before.shape and now.tobytes() == before.tobytes():
-            return outcome_row(key, clause, "agrees", None, f"bit for bit the output of step {relation.earlier[0]}", now)
-        return outcome_row(key, clause, "differs", None, f"not bit for bit the output of step {relation.earlier[0]}", now)
+            return outcome_row(key, clause, "agrees", None, said, now)
+        return outcome_row(key, clause, "differs", None, f"not {said}", now)
 
     def _raised(self, key: Key, clause: str, observed: Raised, declared: Predicted | None) -> QuantityRow:
+        if observed.type == "Unsupported":
+            return outcome_row(key, clause, "unsupported", observed, observed.message)
         undeclared = next(self._undetermined(key[0]), None)
         if undeclared is not None:
             return outcome_row(key, clause, "open", observed, f"{undeclared.choice} is undeclared")
         if isinstance(declared, Refused):
             return outcome_row(key, clause, "agrees", observed, "refused, as declared")
-        if observed.type == "Unsupported":
-            return outcome_row(key, clause, "unsupported", observed, observed.message)
         return outcome_row(key, clause, "differs", observed, f"raised {observed.type}, expected an answer")
 
     def _undetermined(self, step: int) -> Iterator[Undetermined]:
@@ -127,6 +128,8 @@ class _Judgement:
         reference, declared = self._expected(self.reference, key), self._expected(self.declared, key)
         records, recorded = self._recorded(key, declared)
         ruling = rule(observed, reference, declared, recorded)
+        if not ruling.by_record:
+            records, recorded = (), None
         against_reference = compare(observed, reference)
         against_final = compare(observed, recorded or declared)
         shown = against_final if isinstance(against_reference, Mismatch) else against_reference

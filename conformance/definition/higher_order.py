@@ -1,0 +1,188 @@
+"""Higher derivatives of batch normalisation: the formulas of the first order, on Taylor numbers.
+
+With ``L(x, gamma, dy) = sum(y * dy)``. Everything is in channel rows, as in ``batch_norm``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from conformance.definition.batch_norm import Array, Forward, Parameters, State, effective_gamma, forward, statistics
+from conformance.definition.bounds import Precision
+from conformance.definition.gradients import gradients
+from conformance.definition.noise import Source
+from conformance.definition.rules import Rules
+from conformance.definition.running_state import Batch, moves, update
+from conformance.definition.taylor import Taylor
+
+__all__ = ["Point", "Question", "derivatives", "error_bounds"]
+
+#: How often the formulas are evaluated with random rounding, to see how far it takes them.
+_DRAWS = 16
+
+
+@dataclass(frozen=True)
+class Question:
+    """Which derivatives are asked for, along which directions.
+
+    ``second`` names the variables (``x``, ``gamma``, ``dy``) that the Hessian of ``L`` is taken in;
+    ``third`` asks for the third derivative in ``x``, ``forward`` names orders of forward mode.
+    ``x`` and ``dy`` are directions of shape ``(C, n)``, ``gamma`` of ``(C, 1)``.
+    """
+
+    second: tuple[str, ...] = ()
+    third: bool = False
+    forward: tuple[int, ...] = ()
+    x: Array | None = None
+    gamma: Array | None = None
+    dy: Array | None = None
+
+
+@dataclass(frozen=True)
+class Point:
+    """Where the derivatives are taken: a call of the layer on ``x``, and its upstream gradient ``dy``.
+
+    ``shape`` is that of the input in canonical layout; ``x`` and ``dy`` are ``(C, n)``.
+    """
+
+    mode: str
+    shape: tuple[int, ...]
+    x: Array
+    dy: Array
+    parameters: Parameters
+    state: State
+    momentum: float | None
+
+
+def derivatives(point: Point, question: Question, rules: Rules, *, folded: bool = False) -> dict[str, Array]:
+    """Return the derivatives by the name of their quantity.
+
+    ``hvp_x``, ``hvp_gamma``, ``hvp_dy``: the Hessian of ``L`` in the variables of ``second`` times
+    the direction in all of them: ``d/dt`` of ``dL/dx``, ``dL/dgamma`` and ``dL/d(dy) = y`` at
+    ``t = 0`` on the line through the point. ``third_x``: ``d^2/dt^2`` of ``dL/dx`` at ``x + t v``.
+    ``jvp_y``, ``jvp2_y``: first and second derivative of ``y`` at ``x + t v``. ``(C, n)`` each, but
+    ``hvp_gamma``, which is ``(C, 1)``. ``folded`` computes ``x / s - mean / s``, with other roundings.
+    """
+    found: dict[str, Array] = {}
+    if question.second:
+        found |= _second(point, question, rules, folded=folded)
+    if question.third:
+        called = _call(point, Taylor.line(point.x, question.x, 2), point.parameters, rules, folded=folded)
+        call = _constants(called, rules)
+        dx = gradients(call, _series(Taylor.line(point.dy, None, 2)), rules)["x"]
+        found["third_x"] = _derivative(dx, 2, rules)
+    for order in question.forward:
+        call = _call(point, Taylor.line(point.x, question.x, order), point.parameters, rules, folded=folded)
+        found["jvp_y" if order == 1 else f"jvp{order}_y"] = _series(_in_forward_mode(call, rules)).derivative(order)
+    return found
+
+
+def _second(point: Point, question: Question, rules: Rules, *, folded: bool) -> dict[str, Array]:
+    def line(name: str, start: Array) -> Any:
+        return Taylor.line(start, getattr(question, name) if name in question.second else None, 1)
+
+    parameters = replace(point.parameters, gamma=line("gamma", point.parameters.gamma))
+    call = _call(point, line("x", point.x), parameters, rules, folded=folded)
+    done = gradients(_constants(call, rules), line("dy", point.dy), rules) | {"dy": call.y}
+    return {f"hvp_{name}": _derivative(done[name], 1, rules) for name in question.second}
+
+
+def _derivative(values: Any, order: int, rules: Rules) -> Array:
+    derivative = _series(values).derivative(order)
+    return 0 * derivative if rules.second_order == "zero" else derivative
+
+
+def _call(point: Point, x: Any, parameters: Parameters, rules: Rules, *, folded: bool) -> Forward:
+    """Do the forward on a Taylor number; ``updated`` is what the state would become."""
+    mean, var = statistics(x, point.shape, rules)
+    batch = Batch(mean, var, point.x.shape[1], point.shape[0], parameters.epsilon)
+    moved = point.state
+    for _ in range(moves(point.mode, rules, with_backward=False)):
+        moved = update(moved, batch, point.momentum, rules)
+    call = forward(x, point.mode, point.shape, parameters, point.state, moved, rules)
+    if not folded:
+        return call
+    xhat = x * call.inverse - call.mean * call.inverse
+    return replace(call, xhat=xhat, y=call.y + effective_gamma(parameters, rules) * (xhat - call.xhat))
+
+
+def _in_forward_mode(call: Forward, rules: Rules) -> Any:
+    """Return the output as forward mode sees it."""
+    if rules.forward_mode == "full":
+        return call.y
+    xhat = (call.x - _value(call.mean)) * _value(call.inverse)
+    return call.parameters.gamma * xhat + call.parameters.beta
+
+
+def _constants(call: Forward, rules: Rules) -> Forward:
+    """Return the forward as a gradient sees it that is differentiated with its statistics held constant."""
+    if rules.second_order != "statistics constant":
+        return call
+    held = {name: _value(getattr(call, name)) for name in ("mean", "inverse", "slope")}
+    return replace(call, xhat=(call.x - held["mean"]) * held["inverse"], **held)
+
+
+def _value(values: Any) -> Array:
+    plain: Array = values.value if isinstance(values, Taylor) else values
+    return plain
+
+
+def _series(values: Any) -> Any:
+    """Return a Taylor number; one that does not depend on the direction may have come as an array."""
+    return values if isinstance(values, Taylor) else Taylor.line(values, None, 3)
+
+
+def error_bounds(
+    point: Point, question: Question, rules: Rules, precision: Precision, state_errors: tuple[Array, Array]
+) -> dict[str, Array]:
+    """Measure how far rounding takes each derivative, tight and plain: a leading axis of two.
+
+    The formulas are evaluated ``_DRAWS`` times with every operation erring by one rounding. The root
+    mean square of what that moves, element-wise, but at least half of that of its channel, twice, is
+    multiplied by the growth of sums. The plain bound admits a kernel that folds scale and shift. ``state_errors`` are the error bounds of the state, ``(2, C, 1)``.
+    """
+    exact = derivatives(point, question, rules)
+    growth = precision.growth(point.x.shape[1])
+    noisy = _perturbed(point, question, Source(precision.unit), state_errors, float(growth[0, 0, 0]))
+    direct, folded = (derivatives(*noisy, rules, folded=way) for way in (False, True))
+    bounds: dict[str, Array] = {}
+    for name, value in exact.items():
+        tight = _moved(direct[name], value)
+        sizes = np.stack([tight, np.maximum(tight, _moved(folded[name], value))])
+        bounds[name] = 2 * growth * sizes + precision.floor
+    return bounds
+
+
+def _moved(noisy: Array, exact: Array) -> Array:
+    """Return by how much the draws differ from the exact value: root mean square, not far below that of the channel."""
+    moved = np.asarray(noisy).reshape(_DRAWS, *exact.shape) - exact
+    size = np.sqrt((moved * moved).mean(axis=0))
+    least = np.sqrt((size * size).mean(axis=1, keepdims=True)) / 2
+    return np.maximum(size, least)
+
+
+def _perturbed(
+    point: Point, question: Question, source: Source, state_errors: tuple[Array, Array], growth: float
+) -> tuple[Point, Question]:
+    """Return all draws at once, as further channels, which no formula mixes."""
+
+    def drawn(values: Array | None) -> Any:
+        return None if values is None else source.noisy(np.concatenate([values] * _DRAWS))
+
+    def state(values: Array, errors: Array) -> Any:
+        # The growth of sums is in the error of the state already.
+        shift = source.noisy(np.concatenate([errors[0].astype(values.dtype) / growth] * _DRAWS))
+        signs = np.sign(source.factors(shift) - 1)
+        return drawn(values) + shift * signs
+
+    shape = (point.shape[0], point.shape[1] * _DRAWS, *point.shape[2:])
+    gamma, beta = drawn(point.parameters.gamma), drawn(point.parameters.beta)
+    moved = State(state(point.state.mean, state_errors[0]), state(point.state.var, state_errors[1]), point.state.updates)
+    placed = replace(
+        point, shape=shape, x=drawn(point.x), dy=drawn(point.dy), state=moved,
+        parameters=Parameters(gamma, beta, point.parameters.epsilon),
+    )  # fmt: skip
+    return placed, replace(question, x=drawn(question.x), gamma=drawn(question.gamma), dy=drawn(question.dy))
