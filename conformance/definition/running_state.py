@@ -11,7 +11,10 @@ from conformance.definition.batch_norm import Array, State, row_mean
 from conformance.definition.dialect import Dialect
 from conformance.definition.rules import Rules
 
-__all__ = ["Batch", "effective_mode", "kept_mean", "kept_variance", "moves", "update", "update_weight", "variance_factor"]
+__all__ = [
+    "Batch", "effective_mode", "kept_mean", "kept_variance", "moves", "settled", "update", "update_weight",
+    "variance_factor",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -43,22 +46,29 @@ def moves(mode: str, rules: Rules, *, with_backward: bool) -> int:
     return {"never": 0, "twice": 2}.get(rules.updates, 1)
 
 
-def update_weight(k: int, momentum: float | None, rules: Rules) -> float:
-    """Return the weight of the batch in the ``k``-th update, ``k`` from 1.
+def update_weight(k: int, momentum: float | None, rules: Rules) -> np.longdouble:
+    """Return the weight of the batch in the ``k``-th update, ``k`` from 1, for the caller to round.
 
     ``momentum`` itself (blend); 1 at first (replace); ``m / (1 - (1 - m)^k)`` (debias, which keeps
     the visible state free of its start); ``1 / k`` where momentum is ``None``, the plain average.
     """
+    one = np.longdouble(1)
     if momentum is None:
-        return {"average": 1 / k, "momentum 0.1": 0.1, "momentum 0": 0.0, "late": 1 / (k + 1), "last": 1.0}[
+        return {"average": one / k, "momentum 0.1": 0.1 * one, "momentum 0": 0 * one, "late": one / (k + 1), "last": one}[
             rules.cumulative
         ]
-    weight = momentum if rules.dialect.momentum == "new" else 1 - momentum
+    weight = momentum * one if rules.dialect.momentum == "new" else one - momentum
     if rules.dialect.first_update == "replace" and k == 1:
-        return 1.0
+        return one
     if rules.dialect.first_update == "debias" and weight > 0:
-        return float(weight / (1 - (1 - weight) ** k))
+        return weight / settled(k, weight)
     return weight
+
+
+def settled(k: int, weight: np.longdouble) -> np.longdouble:
+    """Return ``1 - (1 - a)^k``, the part of an average from nothing that ``k`` batches of weight ``a`` make up."""
+    part: np.longdouble = 1 - (1 - weight) ** k
+    return part
 
 
 def update(state: State, batch: Batch, momentum: float | None, rules: Rules) -> State:

@@ -206,9 +206,10 @@ class _Simulation:
     def _move(self, batch: Batch, call: _Call) -> None:
         """Update the state with one batch, its errors along with it, rounded to how it is kept."""
         weight = update_weight(self.state.updates + 1, self.layer.momentum, self.rules)
-        factor = float(variance_factor(batch, self.rules, self.wide))
+        factor = variance_factor(batch, self.rules, self.wide)
         kept = State(kept_mean(batch, self.rules), kept_variance(batch, self.rules))
-        errors = update_errors(self.state, self.errors, kept, call.errors.batch, weight, factor, self.precision)
+        errors = update_errors(self.state, self.errors, kept, call.errors.batch, float(weight), float(factor),
+                               self.precision)  # fmt: skip
         moved = self._kept(update(self.state, batch, self.layer.momentum, self.rules))
         kept_in = self._state_dtype()
         self.errors = StateErrors(
@@ -281,14 +282,14 @@ class _Simulation:
         if option == "undeclared":
             self.prediction[number, "dx_earlier"] = Undetermined("update_gradient")
             return
-        weight = update_weight(updates, self.layer.momentum, self.rules)
+        weight = self.wide(update_weight(updates, self.layer.momentum, self.rules))
         call = earlier.forward
-        factor = float(variance_factor(self._batch(call), self.rules, self.wide))
+        factor = variance_factor(self._batch(call), self.rules, self.wide)
         dy = by_channel(self.arrays[f"dy:{number}"].astype(self.wide))
         by_state = statistics_gradients(later.forward, dy, self.rules)
         bounds = gradient_errors(later.forward, later.errors, dy, self.precision, self.rules)
         value = update_gradient(call, by_state, weight, factor)
-        bound = _update_gradient_error(earlier, by_state, bounds, weight, factor, self.precision)
+        bound = _update_gradient_error(earlier, by_state, bounds, float(weight), float(factor), self.precision)
         if option == "detached":
             value, bound = np.zeros_like(value), np.zeros_like(bound)
         self._expect_rows(number, "dx_earlier", value, bound, call.shape)
