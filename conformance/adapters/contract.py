@@ -79,6 +79,10 @@ class Adapter:
     - ``freeze()`` and ``thaw()`` by the gesture that the implementation's users know;
     - ``forward_recomputed(x)`` is ``forward(x, "train")`` whose backward does the forward again, as
       checkpointing does;
+    - ``forward_masked(x, mode, mask)`` takes the statistics from the positions where ``mask``, bool of
+      shape ``(N, *spatial)``, is true;
+    - ``forward_replicas(xs)`` trains on each of ``xs`` in a replica of its own, with synchronised
+      statistics; its output and gradients are joined along the rows;
     - ``reload()`` saves the layer as the implementation does and returns a new one that loaded it.
     """
 

@@ -75,9 +75,31 @@ class _Layer:
 
     def forward(self, x: Array, mode: str) -> _Forward:
         """Apply the module; in train, keep the statistics that it returns."""
+        return self.forward_masked(x, mode, None)
+
+    def forward_replicas(self, xs: Sequence[Array]) -> _Forward:
+        """Apply the module with an ``axis_name`` under ``jax.vmap`` over that axis."""
+        module = self.module.clone(axis_name="replica")
+
+        def one(variables: Any, given: Any) -> tuple[Any, Any]:
+            y, updated = module.apply(variables, given, use_running_average=False, mutable=["batch_stats"])
+            return y, updated
+
+        def call(variables: Any, joined: Any) -> tuple[Any, Any]:
+            stacked = joined.reshape(len(xs), -1, *joined.shape[1:])
+            y, updated = jax.vmap(one, in_axes=(None, 0), axis_name="replica")(variables, stacked)
+            return y.reshape(joined.shape), jax.tree.map(lambda leaf: leaf[0], updated)
+
+        y, pullback, updated = jax.vjp(call, self.variables, self.tensor(np.concatenate(xs)), has_aux=True)
+        self.variables = {**self.variables, **updated}
+        return _Forward(self, y, pullback)
+
+    def forward_masked(self, x: Array, mode: str, mask: Array | None) -> _Forward:
+        """Apply the module with a mask, given an axis of length 1 for the channels."""
+        spread = None if mask is None else jnp.expand_dims(jnp.array(mask), -1 if self.last else 1)
 
         def call(variables: Any, given: Any) -> tuple[Any, Any]:
-            return self._apply(variables, given, mode)
+            return self._apply(variables, given, mode, spread)
 
         y, pullback, updated = jax.vjp(call, self.variables, self.tensor(x), has_aux=True)
         if mode == "train":
@@ -161,10 +183,10 @@ class _Layer:
             variables[collection][leaf] = jnp.array(array)
         self.variables = variables
 
-    def _apply(self, variables: Any, x: Any, mode: str) -> tuple[Any, Any]:
+    def _apply(self, variables: Any, x: Any, mode: str, mask: Any = None) -> tuple[Any, Any]:
         if mode == "evaluate":
-            return self.module.apply(variables, x, use_running_average=True), {}
-        y, updated = self.module.apply(variables, x, use_running_average=False, mutable=["batch_stats"])
+            return self.module.apply(variables, x, use_running_average=True, mask=mask), {}
+        y, updated = self.module.apply(variables, x, use_running_average=False, mask=mask, mutable=["batch_stats"])
         return y, updated
 
     def tensor(self, x: Array) -> Any:

@@ -50,6 +50,8 @@ class Adapter(BaseAdapter):
             return "BatchNormalization has no cumulative average: momentum is a number"
         if not case.tracked and any(step.evaluate is not None for step in case.steps):
             return "BatchNormalization always keeps moving statistics"
+        if any(step.replicas is not None for step in case.steps):
+            return "synchronized=True needs a tf.distribute strategy, which this adapter does not set up"
         if _policy(case.layer) is None:
             return f"no dtype policy computes in {case.layer.dtype} with variables in {case.layer.param_dtype}"
         return None
@@ -74,13 +76,17 @@ class _Layer:
 
     def forward(self, x: Array, mode: str) -> _Forward:
         """Call the layer under a tape of its own, which watches all that a gradient may be asked for."""
+        return self.forward_masked(x, mode, None)
+
+    def forward_masked(self, x: Array, mode: str, mask: Array | None) -> _Forward:
+        """Call the layer with a mask, which has its batch and spatial dimensions."""
         tensor = self.tensor(x)
         with tf.GradientTape(persistent=True) as tape:
             tape.watch(tensor)
             variables = {name: variable.value for name, variable in self._variables().items()}
             for variable in variables.values():
                 tape.watch(variable)
-            output = self.layer(tensor, training=mode == "train")
+            output = self.layer(tensor, training=mode == "train", mask=mask)
         return _Forward(self, tape, {"x": tensor, **variables}, output)
 
     def forward_recomputed(self, x: Array) -> _Forward:

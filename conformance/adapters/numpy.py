@@ -67,7 +67,15 @@ class _Layer:
 
     def forward(self, x: Array, mode: str) -> _Forward:
         """Normalise; in train, blend the batch into the state."""
-        done, moved = self._forward(x, mode)
+        return self.forward_masked(x, mode, None)
+
+    def forward_replicas(self, xs: Sequence[Array]) -> _Forward:
+        """Train on all rows together."""
+        return self.forward(np.concatenate(xs), "train")
+
+    def forward_masked(self, x: Array, mode: str, mask: Array | None) -> _Forward:
+        """Do the same with the statistics of the positions that the mask lets in."""
+        done, moved = self._forward(x, mode, mask)
         self.state, self.latest = moved, done.call
         return done
 
@@ -131,7 +139,7 @@ class _Layer:
         dx = gradients.update_gradient(first.call, by_state, self.work(weight), factor)
         return canonical(dx, earlier.shape).astype(earlier.dtype)
 
-    def _forward(self, x: Array, asked: str) -> tuple[_Forward, State]:
+    def _forward(self, x: Array, asked: str, mask: Array | None) -> tuple[_Forward, State]:
         if x.shape[1] != self.config.channels:
             raise ValueError(f"the input has {x.shape[1]} channels, the layer {self.config.channels}")
         dialect = self.rules.dialect
@@ -141,13 +149,16 @@ class _Layer:
             asked, dialect, tracked=self.config.tracked, frozen=self.frozen
         )
         rows = by_channel(x.astype(self.work))
-        mean, var = batch_norm.statistics(rows, x.shape, self.rules)
-        batch = running_state.Batch(mean, var, rows.shape[1], x.shape[0], self.config.epsilon)
+        ignored = mask is None or self.rules.mask == "ignored"
+        weights = None if ignored or mask is None else mask.reshape(1, -1).astype(self.work)
+        mean, var = batch_norm.statistics(rows, x.shape, self.rules, weights)
+        counted = rows.shape[1] if weights is None else int(weights.sum())
+        batch = running_state.Batch(mean, var, counted, x.shape[0], self.config.epsilon)
         moved = self.state
         for _ in range(running_state.moves(mode, self.rules, with_backward=False) if may_move else 0):
             moved = self._moved(moved, batch)
         used = self._used(self.state), self._used(moved)
-        call = batch_norm.forward(rows, mode, x.shape, self.parameters, *used, self.rules)
+        call = batch_norm.forward(rows, mode, x.shape, self.parameters, *used, self.rules, weights)
         return _Forward(self, batch, call, x.dtype), moved
 
     def hvp(self, x: Array, mode: str, dy: Array, directions: Mapping[str, Array]) -> dict[str, Array]:
@@ -167,8 +178,8 @@ class _Layer:
 
     def jvp(self, x: Array, mode: str, direction: Array, order: int) -> Array:
         """Return the derivative of ``y`` of that order along ``direction``."""
-        found = self._derivatives(x, mode, 0 * x, forward=(order,), x=self._rows(direction))
-        return canonical(*found.values(), x.shape).astype(x.dtype)
+        (found,) = self._derivatives(x, mode, 0 * x, forward=(order,), x=self._rows(direction)).values()
+        return canonical(found, x.shape).astype(x.dtype)
 
     def _derivatives(self, x: Array, mode: str, dy: Array, /, **asked: Any) -> dict[str, Array]:
         at = self._rows(x)
@@ -180,7 +191,7 @@ class _Layer:
 
     def _batch(self, call: batch_norm.Forward) -> running_state.Batch:
         return running_state.Batch(
-            call.batch_mean, call.batch_var, call.x.shape[1], call.shape[0], self.config.epsilon
+            call.batch_mean, call.batch_var, call.count, call.shape[0], self.config.epsilon
         )
 
     def _used(self, state: State) -> State:

@@ -24,35 +24,37 @@ class AdapterSpec:
     """Where an adapter is, and what it needs.
 
     ``target`` is ``module:Class``; ``requires`` names distributions, alternatives separated by
-    ``|``; ``install`` is the command that brings them.
+    ``|``, the one whose version labels the column first; ``install`` is the command that brings them.
+    ``execution`` is how the implementation runs its calls; ``default`` tells whether a run that
+    names no adapter asks this one.
     """
 
     name: str
     target: str
     requires: tuple[str, ...] = ()
     install: str = ""
+    execution: str = "eager"
+    default: bool = True
 
     @property
     def is_installed(self) -> bool:
         """Return whether all that it requires is installed; says nothing of whether it imports."""
-        return all(any(map(_is_installed, choice.split("|"))) for choice in self.requires)
+        return all(any(map(_version, choice.split("|"))) for choice in self.requires)
+
+    @property
+    def version(self) -> str:
+        """Return the version of the first of what it requires; empty if it requires nothing or lacks it."""
+        choices = self.requires[0].split("|") if self.requires else []
+        return next(filter(None, map(_version, choices)), "")
 
 
-def _built_in(name: str, module: str, extra: str, *requires: str) -> AdapterSpec:
-    install = f"pip install '{_DISTRIBUTION}[{extra}]'" if extra else f"pip install {_DISTRIBUTION}"
-    return AdapterSpec(name, f"conformance.adapters.{module}:Adapter", requires, install)
-
-
-_TENSORFLOW = "tensorflow|tensorflow-cpu|tf-nightly|tensorflow-macos|tensorflow-intel|tensorflow-aarch64"
 _BUILT_IN = {
-    spec.name: spec
-    for spec in (
-        _built_in("numpy", "numpy", ""),
-        _built_in("torch", "torch", "torch", "torch"),
-        _built_in("keras-tensorflow", "keras_tensorflow", "tensorflow", _TENSORFLOW, "keras"),
-        _built_in("flax-linen", "flax_linen", "jax", "jax", "flax"),
+    row.name: AdapterSpec(
+        row.name, row.target, row.requires, row.install or f"pip install '{_DISTRIBUTION}[{row.extra}]'".replace("[]", ""),
+        row.execution, row.name in DEFAULTS,
     )
-}
+    for row in BUILT_IN
+}  # fmt: skip
 _TARGET = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
 

@@ -47,6 +47,10 @@ class Adapter(BaseAdapter):
         """Refuse the last axis: the modules take their channels from the second one."""
         if case.channel_axis == "last" and case.layer.rank > 2:
             return "nn.BatchNorm* take the channels from the second axis only"
+        if any(step.masked for step in case.steps):
+            return "nn.BatchNorm* take no mask"
+        if any(step.replicas is not None for step in case.steps):
+            return "nn.BatchNorm* do not synchronise; torch.nn.SyncBatchNorm does, on accelerators"
         return None
 
     def create(self, layer: LayerConfig, state: State) -> _Layer:
@@ -128,12 +132,20 @@ class _Layer:
         return self.array(found)
 
     def jvp(self, x: Array, mode: str, direction: Array, order: int) -> Array:
-        """Call the module on dual numbers, nested for the second order."""
-        v = self.tensor(direction)
-        derivative: Callable[[torch.Tensor], Any] = self.module.train(mode == "train")
+        """Call the module under ``torch.func.jvp``, nested for the second order.
+
+        The transformation refuses to let a module move its own buffers; PyTorch's advice is to pass others.
+        """
+        v, module = self.tensor(direction), self.module.train(mode == "train")
+
+        def derivative(given: torch.Tensor) -> Any:
+            buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
+            return torch.func.functional_call(module, buffers, (given,))
+
+        found: Callable[[torch.Tensor], Any] = derivative
         for _ in range(order):
-            derivative = _along(derivative, v)
-        return self.array(derivative(self.tensor(x)))
+            found = _along(found, v)
+        return self.array(found(self.tensor(x)))
 
     def get_state(self) -> State:
         """Return the two buffers."""

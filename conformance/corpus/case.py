@@ -84,6 +84,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     ``gradients`` are those of ``sum(y * dy)`` asked for in this step, ``observe`` what is read after
     it. A train step may ``recompute`` its forward in its backward, as checkpointing does; one that is
     ``rejected`` must raise an error; ``same_as`` names an earlier step whose output is the same bit for bit.
+    A ``masked`` forward takes its statistics from a part of the positions only. ``replicas`` trains on two
+    inputs at once, with synchronised statistics; outputs and gradients are joined along the rows.
 
     A forward step with ``hvp``, ``third`` or ``jvp`` asks for higher derivatives of the call, and for nothing
     else, the state included: ``hvp`` names the variables of a Hessian-vector product of ``sum(y * dy)``,
@@ -97,6 +99,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     through_update: tuple[Label, Label] | None = None
     freeze: bool | None = None
     reload: Literal[True] | None = None
+    replicas: tuple[Label, Label] | None = None
+    masked: bool = False
     recompute: bool = False
     rejected: bool = False
     same_as: Label | None = None
@@ -118,6 +122,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             raise ValueError(f"a step is exactly one of {', '.join(_STEP_KINDS)}; got {given or 'none'}")
         if self.backward is not None and not self.gradients:
             raise ValueError("a backward step names its `gradients`")
+        if self.masked and (self.mode is None or self.replicas is not None):
+            raise ValueError("only a `train` or `evaluate` step is `masked`")
         if self.mode is None and (self.name is not None or self.same_as is not None or self.rejected):
             raise ValueError("only a train or evaluate step has a `name`, is `same_as` another or `rejected`")
         if self.recompute and (self.train is None or not self.gradients):
@@ -126,7 +132,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     def _refuse_beside_derivatives(self) -> None:
         others = ("gradients", "name", "recompute", "rejected", "same_as")
         if self.mode is None or any(getattr(self, other) for other in others):
-            raise ValueError("`hvp`, `third` and `jvp` go with `train` or `evaluate`, and with nothing else that is asked")
+            raise ValueError("`hvp`, `third` and `jvp` go with `train` or `evaluate`, and with nothing else")
 
     @property
     def differentiates(self) -> bool:
@@ -136,20 +142,21 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     @property
     def mode(self) -> Mode | None:
         """Return the mode of a forward step, ``None`` for any other."""
-        if self.train is not None:
+        if self.train is not None or self.replicas is not None:
             return "train"
         return "evaluate" if self.evaluate is not None else None
 
     @property
     def labels(self) -> tuple[str, ...]:
         """Return the labels of the inputs that the step uses."""
-        if self.through_update is not None:
-            return self.through_update
+        several = self.through_update or self.replicas
+        if several is not None:
+            return several
         label = self.train if self.train is not None else self.evaluate
         return () if label is None else (label,)
 
 
-_STEP_KINDS = ("train", "evaluate", "backward", "through_update", "freeze", "reload")
+_STEP_KINDS = ("train", "evaluate", "backward", "through_update", "freeze", "reload", "replicas")
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -268,6 +275,7 @@ def _relabel(step: Step, k: int) -> Step:
         label = getattr(step, kind)
         if label is not None:
             changes[kind] = f"{label}.{k}"
-    if step.through_update is not None:
-        changes["through_update"] = tuple(f"{label}.{k}" for label in step.through_update)
+    for kind in ("through_update", "replicas"):
+        if getattr(step, kind) is not None:
+            changes[kind] = tuple(f"{label}.{k}" for label in getattr(step, kind))
     return msgspec.structs.replace(step, **changes)

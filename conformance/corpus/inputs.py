@@ -34,9 +34,9 @@ def generate(case: Case) -> dict[str, Array]:
 
     ``x:LABEL`` for every input of ``case.program`` and ``dy:STEP`` (counted from 1) for every step
     that asks for gradients, in the case's dtype; for a step that asks for higher derivatives also the
-    directions ``v_x:STEP``, ``v_dy:STEP``, and ``v_gamma:STEP`` of shape ``(C,)``; ``gamma`` and ``beta`` where the layer has them,
-    ``running_mean`` and ``running_var`` unless the state is the layer's own, shape ``(C,)``, in the
-    dtype of the layer's parameters.
+    directions ``v_x:STEP``, ``v_dy:STEP``, and ``v_gamma:STEP`` of shape ``(C,)``; ``gamma`` and
+    ``beta`` where the layer has them, ``running_mean`` and ``running_var`` unless the state is the
+    layer's own, shape ``(C,)``, in the dtype of the layer's parameters.
 
     In channel ``c`` an input is ``scale * f_c * (z + offset + s_c)`` with ``z`` close to standard
     normal and factor and shift of ``_channels``. The running mean is drawn around the mean of
@@ -51,6 +51,8 @@ def generate(case: Case) -> dict[str, Array]:
     for number, step in enumerate(case.program, start=1):
         for label in step.labels:
             arrays[f"x:{label}"] = _labelled(case, label)
+            if step.masked:
+                arrays[f"mask:{label}"] = _mask(case.input(label).shape or case.shape, label)
         if step.name is not None:
             shapes[step.name] = _shape(case, step)
         if step.gradients or step.through_update is not None:
@@ -115,7 +117,23 @@ def _changed(x: Array, spec: Inputs, dtype: str) -> Array:
 
 
 def _shape(case: Case, step: Step) -> str:
-    return case.input(step.labels[-1]).shape or case.shape
+    """Return the shape of the output of a forward step; replicas are joined along the rows."""
+    shapes = [parse_shape(case.input(label).shape or case.shape) for label in step.labels]
+    rows = sum(shape[0] for shape in shapes) if step.replicas is not None else shapes[-1][0]
+    return "x".join(str(length) for length in (rows, *shapes[-1][1:]))
+
+
+@lru_cache(maxsize=64)
+def _mask(shape: str, label: str) -> Array:
+    """Return which positions are let in, ``(N, *spatial)`` of bool: two thirds, the first two among them."""
+    lengths = parse_shape(shape)
+    positions = (lengths[0], *lengths[2:])
+    drawn = _uniform(math.prod(positions), {"label": f"mask:{label}"}) < 2 / 3
+    drawn[:2] = True
+    drawn[2:3] = False
+    mask = drawn.reshape(positions)
+    mask.flags.writeable = False
+    return mask
 
 
 def _directions(case: Case, number: int, step: Step) -> dict[str, Array]:

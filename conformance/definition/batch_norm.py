@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conformance.definition.rules import Rules
+from conformance.definition.taylor import held
 
 __all__ = [
     "Forward", "Parameters", "State", "average", "by_channel", "canonical", "column", "effective_gamma", "forward",
-    "inverse_scale", "row_mean", "row_sum", "statistics",
+    "inverse_scale", "mask_count", "row_mean", "row_sum", "statistics",
 ]  # fmt: skip
 
 Array: TypeAlias = NDArray[np.floating[Any]]
@@ -75,6 +76,7 @@ class Forward:
 
     ``mean`` and ``var`` are what it normalised with, ``batch_mean`` and ``batch_var`` the statistics
     of the batch; ``inverse`` is ``1 / s`` and ``slope`` its derivative with respect to ``var``.
+    ``weights``, ``(1, n)``, are 1 where a mask lets a value into the statistics, else 0.
     """
 
     mode: str
@@ -89,37 +91,49 @@ class Forward:
     slope: Array
     xhat: Array
     y: Array
+    weights: Array | None = None
+
+    @property
+    def count(self) -> int:
+        """Return how many values of a channel made the statistics."""
+        return self.x.shape[1] if self.weights is None else int(self.weights.sum())
 
 
 def forward(
-    x: Array, mode: str, shape: tuple[int, ...], parameters: Parameters, state: State, updated: State, rules: Rules
-) -> Forward:
+    x: Array, mode: str, shape: tuple[int, ...], parameters: Parameters, state: State, updated: State, rules: Rules,
+    weights: Array | None = None,
+) -> Forward:  # fmt: skip
     """Normalise ``x``, channel rows of an array of ``shape`` (Ioffe & Szegedy 2015, Algorithms 1 and 2).
 
     ``state`` is the state before the call, ``updated`` the one that a training call leaves: the
-    definition lets a training output depend on neither.
+    definition lets a training output depend on neither. Where ``weights`` are given, ``(1, n)`` of 0
+    and 1, the statistics are those of the values with a 1; all values are normalised.
     """
-    batch_mean, batch_var = statistics(x, shape, rules)
+    batch_mean, batch_var = statistics(x, shape, rules, weights)
     mean, var = _normalised_with(mode, batch_mean, batch_var, state, updated, rules)
     if mode == "train" and rules.output_variance == "sample":
         var = var * (x.dtype.type(x.shape[1]) / (x.shape[1] - 1))
     inverse, slope = inverse_scale(mode, var, parameters.epsilon, rules)
     xhat = (x - mean) * inverse
     y = _affine(xhat, parameters, rules)
-    return Forward(mode, shape, parameters, x, batch_mean, batch_var, mean, var, inverse, slope, xhat, y)
+    return Forward(mode, shape, parameters, x, batch_mean, batch_var, mean, var, inverse, slope, xhat, y, weights)
 
 
-def statistics(x: Array, shape: tuple[int, ...], rules: Rules) -> tuple[Array, Array]:
+def statistics(
+    x: Array, shape: tuple[int, ...], rules: Rules, weights: Array | None = None
+) -> tuple[Array, Array]:
     """Return the mean and the population variance of the batch, ``avg(x)`` and ``avg((x - mean)^2)``."""
-    mean = average(x, shape, rules)
+    mean = average(x, shape, rules, weights)
     if rules.variance_algorithm == "one-pass":
-        return mean, np.maximum(average(x * x, shape, rules) - mean * mean, x.dtype.type(0))
-    deviation = x - mean
-    return mean, average(deviation * deviation, shape, rules)
+        return mean, np.maximum(average(x * x, shape, rules, weights) - mean * mean, x.dtype.type(0))
+    deviation = x - (mean if rules.variance_centre == "mean" else held(mean))
+    return mean, average(deviation * deviation, shape, rules, weights)
 
 
-def average(rows: Array, shape: tuple[int, ...], rules: Rules) -> Array:
+def average(rows: Array, shape: tuple[int, ...], rules: Rules, weights: Array | None = None) -> Array:
     """Average over what belongs together: a whole channel, giving ``(C, 1)``, unless ``rules.axes`` errs."""
+    if weights is not None and rules.mask != "ignored":
+        return row_sum(rows * weights) / mask_count(weights, rules)
     if rules.axes == "channel":
         return row_mean(rows)
     if rules.axes == "all":
@@ -127,6 +141,11 @@ def average(rows: Array, shape: tuple[int, ...], rules: Rules) -> Array:
     parts = rows.reshape(shape[1], shape[0], -1)
     means = parts.mean(axis=1 if rules.axes == "position" else 2, keepdims=True)
     return np.broadcast_to(means, parts.shape).reshape(rows.shape)
+
+
+def mask_count(weights: Array, rules: Rules) -> Array:
+    """Return what sums under a mask are divided by, ``(1, 1)``: the number of values let in."""
+    return row_sum(weights) + weights.dtype.type(1e-7 if rules.mask == "count padded" else 0)
 
 
 def inverse_scale(mode: str, var: Array, epsilon: float, rules: Rules) -> tuple[Array, Array]:

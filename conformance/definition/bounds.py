@@ -15,7 +15,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from conformance.definition.batch_norm import Array, Forward, State, effective_gamma, inverse_scale, row_mean, row_sum
+from conformance.definition.batch_norm import Array, Forward, State, average, effective_gamma, inverse_scale, row_sum
 from conformance.definition.rules import Rules
 
 __all__ = [
@@ -89,11 +89,11 @@ def forward_errors(call: Forward, state: StateErrors, precision: Precision, rule
 def _batch_errors(call: Forward, precision: Precision, rules: Rules) -> StateErrors:
     u, n = precision.unit, call.x.shape[1]
     c = precision.growth(n)
-    size = row_mean(np.abs(call.x))
+    size = average(np.abs(call.x), call.shape, Rules(), call.weights)
     mean = c * u * size
     var = (c + 2) * u * call.batch_var + mean * mean + _PLAIN_ONLY * _other_orders(call, mean, c, u)
     if rules.variance_algorithm == "one-pass":
-        square = row_mean(call.x * call.x)
+        square = average(call.x * call.x, call.shape, Rules(), call.weights)
         centre = np.abs(call.batch_mean)
         var = (c + 1) * u * square + 2 * centre * mean + mean * mean + u * centre**2 + u * call.batch_var
     return StateErrors(mean, var)
@@ -177,12 +177,11 @@ def _train_bracket_error(
     call: Forward, errors: ForwardErrors, dy: Array, dgamma: Array, precision: Precision, rules: Rules
 ) -> Array:
     """Bound the error of ``dy - avg(dy) - xhat * avg(dy * xhat)``, ``(2, C, n)``."""
-    u, n = precision.unit, dy.shape[1]
-    c = precision.growth(n)
-    projection = np.abs(row_mean(dy * call.xhat))
+    u, c = precision.unit, precision.growth(dy.shape[1])
+    projection = np.abs(row_sum(dy * call.xhat) / call.count)
     terms = _bracket_terms(call, dy)
-    bracket: Array = 4 * u * terms + c * u * row_mean(np.abs(dy)) + terms * errors.relative
-    bracket = bracket + (np.abs(call.xhat) + errors.xhat) * dgamma / n + errors.xhat * projection
+    bracket: Array = 4 * u * terms + c * u * row_sum(np.abs(dy)) / call.count + terms * errors.relative
+    bracket = bracket + (np.abs(call.xhat) + errors.xhat) * dgamma / call.count + errors.xhat * projection
     if rules.variance_algorithm == "one-pass":
         bracket = bracket + 4 * u * projection * call.inverse * (np.abs(call.x) + np.abs(call.mean))
     return bracket
@@ -190,7 +189,7 @@ def _train_bracket_error(
 
 def _bracket_terms(call: Forward, dy: Array) -> Array:
     """Return the sum of the sizes of the three terms of the training gradient, ``(C, n)``."""
-    total: Array = np.abs(dy) + np.abs(row_mean(dy)) + np.abs(call.xhat * row_mean(dy * call.xhat))
+    total: Array = np.abs(dy) + np.abs(row_sum(dy)) / call.count + np.abs(call.xhat * row_sum(dy * call.xhat) / call.count)
     return total
 
 

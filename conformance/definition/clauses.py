@@ -41,6 +41,8 @@ AREAS: dict[int, str] = {
     14: "Layout",
     15: "Degenerate batches",
     16: "NaN and infinity",
+    17: "Execution modes",
+    18: "Masks and synchronised statistics",
     19: "Metamorphic",
     20: "Saving and loading",
 }
@@ -358,6 +360,24 @@ _ALL = (
         "Whether a state that has become NaN recovers: the definition is silent.",
         "running = (1 - momentum) * NaN + momentum * batch",
         "open; reported: ultralytics/ultralytics#14829",
+    ),
+    Clause(
+        "17.1",
+        "Eager, compiled, graph and just-in-time execution give the same answers, also after a change of batch size.",
+        "bounds as for a single execution; each execution is a column of its own",
+        "clauses 1 to 16 do not depend on how a call is executed",
+    ),
+    Clause(
+        "18.1",
+        "Under a mask the statistics are those of the positions that it lets in; every position is normalised.",
+        "mean = sum(mask * x) / sum(mask), var = sum(mask * (x - mean)^2) / sum(mask)",
+        "documentation of keras.layers.BatchNormalization and flax.linen.BatchNorm (mask)",
+    ),
+    Clause(
+        "18.2",
+        "With synchronised statistics, replicas train as one layer on all their rows together.",
+        "y, state and gradients of the joined batch; n counts the values of all replicas",
+        "documentation of torch.nn.SyncBatchNorm and flax.linen.BatchNorm (axis_name)",
     ),
     Clause(
         "19.1",

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from conformance.definition.batch_norm import Array, Forward, average, effective_gamma, row_sum
+from typing import Any
+
+from conformance.definition.batch_norm import Array, Forward, average, effective_gamma, mask_count, row_sum
 from conformance.definition.rules import Rules
+from conformance.definition.taylor import held
 
 __all__ = ["gradients", "statistics_gradients", "update_gradient"]
 
@@ -26,9 +29,11 @@ def _dx(call: Forward, dy: Array, rules: Rules) -> Array:
     if kind in ("constant", "detached"):
         return gamma * call.inverse * dy
     deviation = call.x - call.mean
-    through_mean = call.inverse * average(dy, call.shape, rules)
+    through_mean = call.inverse * _averaged(call, dy, rules)
     # slope is the derivative of 1/s by the variance, and 2 * deviation / n that of the variance by x.
-    through_variance = 2 * call.slope * deviation * average(dy * deviation, call.shape, rules)
+    centred = deviation if rules.variance_centre == "mean" else call.x - held(call.mean)
+    centred = _without_sum(call, centred, rules)
+    through_variance = 2 * call.slope * centred * _averaged(call, dy * deviation, rules)
     if kind == "mean detached":
         through_mean = 0 * through_mean
     if kind == "variance detached":
@@ -40,6 +45,26 @@ def _dx(call: Forward, dy: Array, rules: Rules) -> Array:
         n = dy.dtype.type(dy.shape[1])
         through_variance = through_variance * n / (n - 1)
     return gamma * (call.inverse * dy - through_mean + through_variance)
+
+
+def _without_sum(call: Forward, deviation: Array, rules: Rules) -> Array:
+    """Return half of what the variance times its count changes by with ``x``: the deviations.
+
+    Around the mean they sum to zero; around what a padded count makes of it they do not.
+    """
+    if call.weights is None or rules.mask != "count padded":
+        return deviation
+    return deviation - row_sum(deviation * call.weights) / mask_count(call.weights, rules)
+
+
+def _averaged(call: Forward, rows: Array, rules: Rules) -> Array:
+    """Average what comes back to the statistics, and give it to the values that made them.
+
+    Under a mask every output depends on the statistics, but only the values that are let in do make them.
+    """
+    if call.weights is None or rules.mask == "ignored":
+        return average(rows, call.shape, rules)
+    return row_sum(rows) / mask_count(call.weights, rules) * call.weights
 
 
 def _dgamma(call: Forward, dy: Array, rules: Rules) -> Array:
@@ -79,7 +104,7 @@ def statistics_gradients(call: Forward, dy: Array, rules: Rules) -> dict[str, Ar
     }
 
 
-def update_gradient(earlier: Forward, by_state: dict[str, Array], weight: float, factor: float) -> Array:
+def update_gradient(earlier: Forward, by_state: dict[str, Array], weight: Any, factor: Any) -> Array:
     """Return the gradient with respect to an earlier batch, through the update of the state, ``(C, n)``.
 
     ``a / n * d_running_mean + 2 a b / n * (x - mean) * d_running_var`` for the weight ``a`` of the

@@ -12,11 +12,12 @@ import numpy as np
 
 from conformance.definition.batch_norm import Array, Forward, Parameters, State, effective_gamma, forward, statistics
 from conformance.definition.bounds import Precision
+from conformance.definition.detached import second_in_nested_forward_mode, third_through_second
 from conformance.definition.gradients import gradients
 from conformance.definition.noise import Source
 from conformance.definition.rules import Rules
 from conformance.definition.running_state import Batch, moves, update
-from conformance.definition.taylor import Taylor
+from conformance.definition.taylor import Taylor, held
 
 __all__ = ["Point", "Question", "derivatives", "error_bounds"]
 
@@ -69,14 +70,10 @@ def derivatives(point: Point, question: Question, rules: Rules, *, folded: bool 
     found: dict[str, Array] = {}
     if question.second:
         found |= _second(point, question, rules, folded=folded)
-    if question.third:
-        called = _call(point, Taylor.line(point.x, question.x, 2), point.parameters, rules, folded=folded)
-        call = _constants(called, rules)
-        dx = gradients(call, _series(Taylor.line(point.dy, None, 2)), rules)["x"]
-        found["third_x"] = _derivative(dx, 2, rules)
+    if question.third and question.x is not None:
+        found["third_x"] = _third(point, question.x, rules, folded=folded)
     for order in question.forward:
-        call = _call(point, Taylor.line(point.x, question.x, order), point.parameters, rules, folded=folded)
-        found["jvp_y" if order == 1 else f"jvp{order}_y"] = _series(_in_forward_mode(call, rules)).derivative(order)
+        found["jvp_y" if order == 1 else f"jvp{order}_y"] = _forward_mode(point, question, order, rules, folded=folded)
     return found
 
 
@@ -90,8 +87,28 @@ def _second(point: Point, question: Question, rules: Rules, *, folded: bool) -> 
     return {f"hvp_{name}": _derivative(done[name], 1, rules) for name in question.second}
 
 
+def _third(point: Point, v: Array, rules: Rules, *, folded: bool) -> Array:
+    if rules.third_order == "statistics constant" and point.mode == "train":
+        call = _call(point, point.x, point.parameters, rules, folded=folded)
+        return third_through_second(call, point.dy, v)
+    called = _call(point, Taylor.line(point.x, v, 2), point.parameters, rules, folded=folded)
+    dy: Any = Taylor.line(point.dy, None, 2)
+    dx = gradients(_constants(called, rules), dy, rules)["x"]
+    return _derivative(dx, 2, rules)
+
+
+def _forward_mode(point: Point, question: Question, order: int, rules: Rules, *, folded: bool) -> Array:
+    if rules.forward_mode == "statistics constant in the second" and order > 1 and point.mode == "train":
+        assert question.x is not None
+        call = _call(point, point.x, point.parameters, rules, folded=folded)
+        return second_in_nested_forward_mode(call, question.x)
+    call = _call(point, Taylor.line(point.x, question.x, order), point.parameters, rules, folded=folded)
+    y: Array = _series(_in_forward_mode(call, rules)).derivative(order)
+    return y
+
+
 def _derivative(values: Any, order: int, rules: Rules) -> Array:
-    derivative = _series(values).derivative(order)
+    derivative: Array = _series(values).derivative(order)
     return 0 * derivative if rules.second_order == "zero" else derivative
 
 
@@ -111,9 +128,9 @@ def _call(point: Point, x: Any, parameters: Parameters, rules: Rules, *, folded:
 
 def _in_forward_mode(call: Forward, rules: Rules) -> Any:
     """Return the output as forward mode sees it."""
-    if rules.forward_mode == "full":
+    if rules.forward_mode != "statistics constant":
         return call.y
-    xhat = (call.x - _value(call.mean)) * _value(call.inverse)
+    xhat = (call.x - held(call.mean)) * held(call.inverse)
     return call.parameters.gamma * xhat + call.parameters.beta
 
 
@@ -121,13 +138,8 @@ def _constants(call: Forward, rules: Rules) -> Forward:
     """Return the forward as a gradient sees it that is differentiated with its statistics held constant."""
     if rules.second_order != "statistics constant":
         return call
-    held = {name: _value(getattr(call, name)) for name in ("mean", "inverse", "slope")}
-    return replace(call, xhat=(call.x - held["mean"]) * held["inverse"], **held)
-
-
-def _value(values: Any) -> Array:
-    plain: Array = values.value if isinstance(values, Taylor) else values
-    return plain
+    mean, inverse = held(call.mean), held(call.inverse)
+    return replace(call, mean=mean, inverse=inverse, slope=held(call.slope), xhat=(call.x - mean) * inverse)
 
 
 def _series(values: Any) -> Any:
@@ -142,7 +154,8 @@ def error_bounds(
 
     The formulas are evaluated ``_DRAWS`` times with every operation erring by one rounding. The root
     mean square of what that moves, element-wise, but at least half of that of its channel, twice, is
-    multiplied by the growth of sums. The plain bound admits a kernel that folds scale and shift. ``state_errors`` are the error bounds of the state, ``(2, C, 1)``.
+    multiplied by the growth of sums. The plain bound admits a kernel that folds scale and shift.
+    ``state_errors`` are the error bounds of the state, ``(2, C, 1)``.
     """
     exact = derivatives(point, question, rules)
     growth = precision.growth(point.x.shape[1])
@@ -157,11 +170,12 @@ def error_bounds(
 
 
 def _moved(noisy: Array, exact: Array) -> Array:
-    """Return by how much the draws differ from the exact value: root mean square, not far below that of the channel."""
+    """Return the root mean square by which the draws err, not far below that of the channel."""
     moved = np.asarray(noisy).reshape(_DRAWS, *exact.shape) - exact
     size = np.sqrt((moved * moved).mean(axis=0))
     least = np.sqrt((size * size).mean(axis=1, keepdims=True)) / 2
-    return np.maximum(size, least)
+    by: Array = np.maximum(size, least)
+    return by
 
 
 def _perturbed(
@@ -180,7 +194,9 @@ def _perturbed(
 
     shape = (point.shape[0], point.shape[1] * _DRAWS, *point.shape[2:])
     gamma, beta = drawn(point.parameters.gamma), drawn(point.parameters.beta)
-    moved = State(state(point.state.mean, state_errors[0]), state(point.state.var, state_errors[1]), point.state.updates)
+    moved = State(
+        state(point.state.mean, state_errors[0]), state(point.state.var, state_errors[1]), point.state.updates
+    )
     placed = replace(
         point, shape=shape, x=drawn(point.x), dy=drawn(point.dy), state=moved,
         parameters=Parameters(gamma, beta, point.parameters.epsilon),

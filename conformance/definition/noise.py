@@ -31,7 +31,7 @@ class Source:
     def noisy(self, values: Any) -> Noisy:
         """Return the values as an array that errs, themselves perturbed once."""
         array = np.asarray(values)
-        made = (array * self.factors(array)).view(Noisy)
+        made: Noisy = (array * self.factors(array)).view(Noisy)
         made.source = self
         return made
 

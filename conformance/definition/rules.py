@@ -25,6 +25,7 @@ class Rules:
     epsilon_evaluate: Literal["as in train", "outside", "missing"] = "as in train"
     output_variance: Literal["population", "sample"] = "population"
     axes: Literal["channel", "position", "instance", "all"] = "channel"
+    mask: Literal["used", "ignored", "count padded"] = "used"
     train_uses: Literal["batch", "running", "updated"] = "batch"
     evaluate_uses: Literal["running", "batch", "initial"] = "running"
     gamma: Literal["used", "ignored", "absolute", "plus one", "after beta"] = "used"
@@ -55,7 +56,9 @@ class Rules:
 
     # Higher order
     second_order: Literal["full", "statistics constant", "zero"] = "full"
-    forward_mode: Literal["full", "statistics constant"] = "full"
+    third_order: Literal["full", "statistics constant"] = "full"
+    forward_mode: Literal["full", "statistics constant", "statistics constant in the second"] = "full"
+    variance_centre: Literal["mean", "held constant"] = "mean"
 
     # Precision
     variance_algorithm: Literal["two-pass", "one-pass"] = "two-pass"

@@ -112,7 +112,7 @@ class _Simulation:
         elif step.differentiates:
             self._differentiate(number, step)
         else:
-            call = self._forward(step.labels[0], step.mode or "train", with_backward=False)
+            call = self._forward(step, step.mode or "train", with_backward=False)
             if step.name is not None:
                 self.calls[step.name] = call
                 self.numbers[step.name] = number
@@ -181,18 +181,22 @@ class _Simulation:
         if np.array_equal(earlier.forward.y, call.forward.y, equal_nan=True):
             self.prediction[number, "same"] = Same((self.numbers[step.same_as or ""], "y"))
 
-    def _forward(self, label: str, asked: str, *, with_backward: bool) -> _Call:
+    def _forward(self, step: Step, asked: str, *, with_backward: bool) -> _Call:
         mode, may_move = self._effective(asked)
-        x = self.arrays[f"x:{label}"]
+        # Replicas with synchronised statistics are one batch, cut into pieces.
+        x = np.concatenate([self.arrays[f"x:{label}"] for label in step.labels])
+        mask = self.arrays.get(f"mask:{step.labels[0]}") if step.masked else None
+        weights = None if mask is None else mask.reshape(1, -1).astype(self.wide)
         rows = by_channel(x.astype(self.wide))
-        mean, var = statistics(rows, x.shape, self.rules)
-        batch = Batch(mean, var, rows.shape[1], x.shape[0], self.layer.epsilon)
+        mean, var = statistics(rows, x.shape, self.rules, weights)
+        counted = rows.shape[1] if weights is None or self.rules.mask == "ignored" else int(weights.sum())
+        batch = Batch(mean, var, counted, x.shape[0], self.layer.epsilon)
         before, before_errors = self.state, self.errors
         moved = self.state
         times = moves(mode, self.rules, with_backward=with_backward) if may_move else 0
         for _ in range(times):
             moved = update(moved, batch, self.layer.momentum, self.rules)
-        done = forward(rows, mode, x.shape, self.parameters, before, moved, self.rules)
+        done = forward(rows, mode, x.shape, self.parameters, before, moved, self.rules, weights)
         self.called += 1
         call = _Call(done, forward_errors(done, before_errors, self.precision, self.rules), self.called)
         for _ in range(times):
@@ -201,7 +205,7 @@ class _Simulation:
         return call
 
     def _batch(self, call: Forward) -> Batch:
-        return Batch(call.batch_mean, call.batch_var, call.x.shape[1], call.shape[0], self.layer.epsilon)
+        return Batch(call.batch_mean, call.batch_var, call.count, call.shape[0], self.layer.epsilon)
 
     def _move(self, batch: Batch, call: _Call) -> None:
         """Update the state with one batch, its errors along with it, rounded to how it is kept."""
@@ -276,8 +280,8 @@ class _Simulation:
     def _through_update(self, number: int, step: Step) -> None:
         first, second = step.labels
         updates = self.state.updates + 1
-        earlier = self._forward(first, "train", with_backward=True)
-        later = self._forward(second, "evaluate", with_backward=True)
+        earlier = self._forward(Step(train=first), "train", with_backward=True)
+        later = self._forward(Step(evaluate=second), "evaluate", with_backward=True)
         option = self.rules.dialect.update_gradient
         if option == "undeclared":
             self.prediction[number, "dx_earlier"] = Undetermined("update_gradient")

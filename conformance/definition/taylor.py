@@ -15,7 +15,7 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 from numpy.typing import NDArray
 
-__all__ = ["Taylor"]
+__all__ = ["Taylor", "held"]
 
 Array: TypeAlias = NDArray[np.floating[Any]]
 
@@ -72,7 +72,7 @@ class Taylor(NDArrayOperatorsMixin):
         """Average over an axis, or all of them."""
         return self._each(lambda one: np.asanyarray(one.mean(axis=axis, keepdims=keepdims)))
 
-    def reshape(self, *shape: int | tuple[int, ...]) -> Taylor:
+    def reshape(self, *shape: Any) -> Taylor:
         """Reshape every coefficient."""
         return self._each(lambda one: one.reshape(*shape))
 
@@ -87,11 +87,15 @@ class Taylor(NDArrayOperatorsMixin):
             return ufunc(*(one.value if isinstance(one, Taylor) else one for one in inputs))
         return _UFUNCS[ufunc](*inputs) if ufunc in _UFUNCS else NotImplemented
 
-    def __array_function__(
-        self, function: Any, types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
+    def __array_function__(self, function: Any, types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Do the few of NumPy's array functions that formulas need."""
         return _FUNCTIONS[function](*args, **kwargs) if function in _FUNCTIONS else NotImplemented
+
+
+def held(values: Any) -> Array:
+    """Return the values as constants: what a Taylor number is at ``t = 0``, an array as it is."""
+    constant: Array = values.value if isinstance(values, Taylor) else values
+    return constant
 
 
 def _lifted(one: Any, other: Any) -> tuple[Taylor, Taylor]:
@@ -157,7 +161,7 @@ def _power(f: Any, exponent: Any) -> Taylor:
         for _ in range(int(exponent) - 1):
             power = _multiply(power, f)
         return power
-    if exponent == 0.5:  # noqa: PLR2004
+    if exponent == 0.5:
         return _sqrt(f)
     p = f.dtype.type(exponent)
     powers = [f.value**p]

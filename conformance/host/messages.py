@@ -25,6 +25,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     through_update: tuple[str, str] | None = None
     freeze: bool | None = None
     reload: bool | None = None
+    replicas: tuple[str, str] | None = None
+    masked: bool = False
     recompute: bool = False
     name: str | None = None
     gradients: tuple[Gradient, ...] = ()
@@ -107,6 +109,7 @@ def call_of(step: Step) -> Call:
     """Return the step as it travels."""
     return Call(
         train=step.train, evaluate=step.evaluate, backward=step.backward, through_update=step.through_update,
-        freeze=step.freeze, reload=step.reload, recompute=step.recompute, name=step.name, gradients=step.gradients,
+        freeze=step.freeze, reload=step.reload,
+        replicas=step.replicas, masked=step.masked, recompute=step.recompute, name=step.name, gradients=step.gradients,
         hvp=step.hvp, third=step.third, jvp=step.jvp, observe=step.observe,
     )  # fmt: skip

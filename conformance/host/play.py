@@ -133,24 +133,30 @@ class _Player:
             third = self.ability("third")
             self.keep(number, "third_x", lambda: third(self.input(label or ""), mode, dy, v_x))
         for order in call.jvp:
-            jvp = self.ability("jvp")
-            name = "jvp_y" if order == 1 else f"jvp{order}_y"
-            self.keep(number, name, lambda order=order: jvp(self.input(label or ""), mode, v_x, order))
+            quantity = "jvp_y" if order == 1 else f"jvp{order}_y"
+            self.keep(number, quantity, partial(self.ability("jvp"), self.input(label or ""), mode, v_x, order))
 
     def forward(self, number: int, call: Call) -> None:
-        mode = "train" if call.train is not None else "evaluate"
-        x = self.input(call.train or call.evaluate or "")
-        if call.recompute:
-            recomputed = self.ability("forward_recomputed")
-            forward = self.ask(lambda: recomputed(x))
-        else:
-            forward = self.ask(lambda: self.built.forward(x, mode))
+        mode = "evaluate" if call.evaluate is not None else "train"
+        forward = self.ask(self.caller(call, mode))
         if call.name is not None:
             self.forwards[call.name] = forward
         if "y" in call.observe:
             self.keep(number, "y", lambda: forward.y)
         if call.gradients:
             self.backward(number, call, forward)
+
+    def caller(self, call: Call, mode: str) -> Callable[[], Forward]:
+        """Return what calls the layer as the step says."""
+        if call.replicas is not None:
+            return partial(self.ability("forward_replicas"), [self.input(label) for label in call.replicas])
+        label = call.train or call.evaluate or ""
+        x = self.input(label)
+        if call.recompute:
+            return partial(self.ability("forward_recomputed"), x)
+        if call.masked:
+            return partial(self.ability("forward_masked"), x, mode, np.array(self.arrays[f"mask:{label}"]))
+        return partial(self.built.forward, x, mode)
 
     def backward(self, number: int, call: Call, forward: Forward | None) -> None:
         if forward is None:

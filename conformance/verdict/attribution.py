@@ -37,6 +37,8 @@ def clause_of(case: Case, key: Key) -> str:
         return _ANY[name]
     if name in ("outcome", "same") or number == 0:
         return case.clauses[0]
+    if int(case.clauses[0].partition(".")[0]) > 8:
+        return case.clauses[0]
     default, areas = (_TRAIN if _mode(case.program, number) == "train" else _EVALUATE)[name]
     cited = (clause for clause in case.clauses if int(clause.partition(".")[0]) in areas)
     return next((clause for clause in cited if clause != _NOT_OF.get(name)), default)
