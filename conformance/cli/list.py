@@ -9,6 +9,7 @@ from conformance.adapters.registry import known
 from conformance.corpus.load import load_corpus
 from conformance.corpus.select import select
 from conformance.definition.variants import VARIANTS
+from conformance.errors import UsageError
 
 __all__ = ["SUMMARY", "configure", "execute"]
 
@@ -25,7 +26,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def execute(arguments: argparse.Namespace) -> int:
-    """Print the list."""
+    """Print the list.
+
+    Raises:
+        UsageError: a pattern matches no case, or is given for another list.
+    """
+    if arguments.case and not arguments.cases:
+        raise UsageError("--case goes with --cases", hint="conformance list --cases --case PATTERN")
     if arguments.cases:
         lines = [case.id for case in select(load_corpus(), arguments.case)]
     elif arguments.variants:

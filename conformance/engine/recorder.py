@@ -12,6 +12,7 @@ import msgspec
 
 from conformance.engine.cell import Cell
 from conformance.engine.column import joined
+from conformance.errors import ResultsError
 from conformance.report.page import REPORT_NAME
 from conformance.results.read import RESULTS_NAME
 from conformance.results.rows import ImplementationRow, RunRow
@@ -85,13 +86,20 @@ class Recorder:
         """Write the file anew with the columns known now, its cells copied as they are."""
         self._writer.close()
         run = msgspec.structs.replace(self.run, implementations=tuple(self._columns.values()))
-        fresh = ResultsWriter(self.path.with_name(f"{self.path.stem}.new.jsonl"))
-        fresh.write_run(run)
-        with self.path.open("rb") as old, fresh.path.open("ab") as new:
-            old.readline()
-            shutil.copyfileobj(old, new)
-        fresh.cells = self._writer.cells
-        fresh.close()
-        fresh.path.replace(self.path)
-        self._writer = ResultsWriter.appending(self.path, fresh.cells)
+        fresh = self.path.with_name(f"{self.path.stem}.new.jsonl")
+        try:
+            with ResultsWriter(fresh) as writer:
+                writer.write_run(run)
+            with self.path.open("rb") as old, fresh.open("ab") as new:
+                old.readline()
+                shutil.copyfileobj(old, new)
+            fresh.replace(self.path)
+        except OSError as error:
+            raise ResultsError(
+                f"{self.path}: cannot write results: {error.strerror or error}",
+                hint="name a folder on a disk with room, with --output FOLDER; finished cells are kept",
+            ) from error
+        finally:
+            fresh.unlink(missing_ok=True)
+        self._writer = ResultsWriter.appending(self.path, self._writer.cells)
         self._written = dict(self._columns)

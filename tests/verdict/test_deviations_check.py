@@ -119,7 +119,7 @@ def test_unused(record: Records, cases: Sequence[Case], cells: list[CellRow], to
     assert told == bool(messages)
     if told:
         (message,) = messages
-        assert "recorded deviation 'no gamma': none of the 3 cells that it covers on fake@1:eager:cpu uses it" in message
+        assert f"recorded deviation 'no gamma': none of the 3 cells that it covers on {COLUMN.id} uses it" in message
         assert "hint: remove it, or write in its `versions` those that still deviate" in message
 
 

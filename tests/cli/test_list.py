@@ -1,0 +1,76 @@
+"""``conformance list`` prints one thing a line, and imports no framework for it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from conformance.cli.main import main
+from conformance.corpus.load import load_corpus
+from conformance.definition.variants import VARIANTS
+
+Captured = pytest.CaptureFixture[str]
+
+
+def test_cases(capsys: Captured) -> None:
+    """Every id of the corpus is a line."""
+    assert 0 == main(["list", "--cases"])
+    assert [case.id for case in load_corpus()] == capsys.readouterr().out.splitlines()
+
+
+def test_a_part_of_the_cases(capsys: Captured) -> None:
+    """A pattern restricts the cases."""
+    assert 0 == main(["list", "--cases", "--case=running_stats/momentum[momentum=0.5,*]"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines
+    assert all(line.startswith("running_stats/momentum[momentum=0.5,") for line in lines)
+
+
+def test_a_pattern_that_matches_nothing(capsys: Captured) -> None:
+    """A pattern without a case is bad input, with near ones."""
+    assert 2 == main(["list", "--cases", "--case=running_stats/momentun"])
+    assert "near ones: running_stats/momentum" in capsys.readouterr().err
+
+
+def test_a_pattern_is_of_cases(capsys: Captured) -> None:
+    """A pattern beside another list than that of the cases is refused, not ignored."""
+    assert 2 == main(["list", "--variants", "--case=running_stats/*"])
+    assert "--case goes with --cases" in capsys.readouterr().err
+
+
+def test_implementations(capsys: Captured) -> None:
+    """Every adapter is a line that starts with its name, and says whether it can be run here."""
+    assert 0 == main(["list", "--implementations"])
+    lines = dict(line.split(": ", 1) for line in capsys.readouterr().out.splitlines())
+    assert {"numpy", "torch", "keras-tensorflow", "flax-linen"} <= lines.keys()
+    assert "installed" == lines["numpy"]
+    assert all(said == "installed" or "pip install" in said for said in lines.values())
+
+
+def test_variants(capsys: Captured) -> None:
+    """Every variant is a line with its sentence."""
+    assert 0 == main(["list", "--variants"])
+    lines = capsys.readouterr().out.splitlines()
+    assert len(VARIANTS) == len(lines)
+    assert "epsilon missing: s is sqrt(var)." in lines
+
+
+def test_what_to_list_is_required(capsys: Captured) -> None:
+    """Without saying what, the usage is told."""
+    with pytest.raises(SystemExit) as ended:
+        main(["list"])
+    assert 2 == ended.value.code
+    assert "one of the arguments --cases --implementations --variants is required" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("what", ["--cases", "--implementations", "--variants"])
+def test_no_framework_is_imported(what: str) -> None:
+    """Listing imports none of the frameworks."""
+    script = (
+        "import sys; from conformance.cli.main import main; main(['list', sys.argv[1]]); "
+        "print(sorted({'torch', 'tensorflow', 'keras', 'jax', 'flax'} & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", script, what], capture_output=True, text=True, check=True)
+    assert "[]\n" == done.stderr
