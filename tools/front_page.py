@@ -66,17 +66,17 @@ def _verdict(words: VerdictWords) -> str:
 
 def deviations() -> str:
     """Return the table of recorded deviations."""
-    head = ["| implementation | quantities | what happens | upstream |", "| --- | --- | --- | --- |"]
+    head = ["| implementation | what happens | seen in | upstream |", "| --- | --- | --- | --- |"]
     return "\n".join([*head, *(_deviation(record) for record in load_deviations())])
 
 
 def _deviation(record: Deviation) -> str:
-    who = f"{record.implementation} {record.versions}".strip()
+    # The name of a record begins with that of its implementation, or of its package.
+    what = record.name.partition(" ")[2]
     where = _listed([f"`{name}`" for name in record.quantities])
-    what = " ".join(record.reason.split())
     link = re.fullmatch(r"https://github\.com/[^/]+/([^/]+)/(?:issues|pull)/(\d+)", record.upstream)
     shown = f"[{link[1]}#{link[2]}]({record.upstream})" if link else record.upstream
-    return f"| `{who}` | {where} | {what} | {shown} |"
+    return f"| `{record.implementation}{record.versions}` | {what} | {where} | {shown} |"
 
 
 def uncovered() -> str:

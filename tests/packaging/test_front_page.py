@@ -7,10 +7,12 @@ import re
 from pathlib import Path
 from types import ModuleType
 
+import msgspec
 import pytest
 
 from conformance.cli.main import VERBS
 from conformance.results.rows import SEVERITY
+from conformance.verdict.deviations import Deviation
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -61,3 +63,18 @@ def test_commands_exist(page: Path) -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     assert set() == verbs - set(VERBS)
     assert set() == targets - set(re.findall(r"^([a-z]+):", makefile, flags=re.MULTILINE))
+
+
+def test_every_field_of_a_record_is_explained() -> None:
+    """docs/deviations.md has a row for each field of a recorded deviation, and tells those that it must have."""
+    page = (ROOT / "docs" / "deviations.md").read_text(encoding="utf-8")
+    rows = page.partition("<!-- fields -->\n")[2].partition("\n\n")[0].splitlines()[2:]
+    shown = {cells[1].strip().strip("`"): cells[2].strip() == "required" for cells in (row.split("|") for row in rows)}
+    assert {field.name: field.required for field in msgspec.structs.fields(Deviation)} == shown
+
+
+def test_the_record_that_is_shown_is_real() -> None:
+    """The example of docs/deviations.md is an entry of the suite."""
+    page = (ROOT / "docs" / "deviations.md").read_text(encoding="utf-8")
+    example = page.partition("```yaml\n")[2].partition("```")[0]
+    assert example in (ROOT / "conformance" / "deviations" / "torch.yaml").read_text(encoding="utf-8")
