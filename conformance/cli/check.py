@@ -12,9 +12,11 @@ from conformance.corpus.page import definition_page
 from conformance.corpus.schema import schema_text
 from conformance.definition.clauses import CLAUSES
 from conformance.errors import UsageError
+from conformance.trial.choices import indistinct_options
 
 __all__ = ["SUMMARY", "configure", "execute"]
 
+_CHOICES = "conformance/definition/dialect.py"
 SUMMARY = "lint the cases: facts, clauses, shapes, duplicates, generated files"
 
 
@@ -41,6 +43,9 @@ def execute(arguments: argparse.Namespace) -> int:
     findings = lint(definitions, whole=arguments.folder is None)
     if root is not None and arguments.folder is None:
         findings += stale(root)
+    if arguments.folder is None:
+        asked = [case for definition in definitions for case in definition.cases]
+        findings += [Finding(_CHOICES, 1, message) for message in indistinct_options(asked)]
     for finding in findings:
         sys.stdout.write(f"{finding}\n")
     cases = sum(len(definition.cases) for definition in definitions)
