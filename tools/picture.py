@@ -28,7 +28,7 @@ def main() -> int:
     parser.add_argument("folder", type=Path, help="the folder of a run")
     parser.add_argument("picture", type=Path, help="the PNG to write")
     parser.add_argument("--view", help="the fragment of the page's address (default: the matrix, one cell opened)")
-    parser.add_argument("--size", default="1480x860", help="width x height in CSS pixels")
+    parser.add_argument("--size", default="1640x900", help="width x height in CSS pixels")
     arguments = parser.parse_args()
     page_file = arguments.folder / REPORT_NAME
     chromium = shutil.which("chromium")
