@@ -1,0 +1,1 @@
+"""What adapters of one framework have in common."""
