@@ -28,6 +28,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("conformance", "batch norm conformance")
     add = group.addoption
     add("--adapter", action="append", default=[], metavar="NAME", help="adapter or module:Class; repeatable")
+    add("--all", action="store_true", help="all adapters that are installed, every execution")
     add("--case", action="append", default=[], metavar="PATTERN", help="cases to run; repeatable")
     add("--output", type=Path, metavar="FOLDER", help="where results and report go (default: reports/latest)")
     add("--deviations", action="append", type=Path, default=[], metavar="FILE", help="further recorded deviations")
@@ -130,6 +131,8 @@ class CellItem(pytest.Item):
         options = [f"--deviations={file}" for file in self.config.getoption("--deviations")]
         if self.adapter in self.config.getoption("--adapter"):
             options.append(f"--adapter={self.adapter}")
+        if self.config.getoption("--all"):
+            options.append("--all")
         file = os.path.relpath(self.path, self.config.invocation_params.dir)
         return shlex.join(["pytest", *options, f"{file}::{self.name}"])
 

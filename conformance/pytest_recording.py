@@ -8,12 +8,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from conformance.adapters.registry import missing
 from conformance.corpus.case import Case
 from conformance.corpus.load import default_root, load_corpus
 from conformance.corpus.select import select
-from conformance.engine.adapters import adapters_to_run
+from conformance.engine.adapters import adapters_to_run, not_installed
 from conformance.engine.cell import Cell, cell_of
+from conformance.engine.limits import check_time_limit
 from conformance.engine.machine import run_row
 from conformance.engine.publish import publish
 from conformance.engine.recorder import Recorder
@@ -39,6 +39,7 @@ class Asked:
         self.root = config.rootpath / "cases"
         self.patterns: list[str] = option("--case")
         self.given: list[str] = option("--adapter")
+        self.everything: bool = option("--all")
         self.output: Path = option("--output") or config.rootpath / "reports" / "latest"
         self.extra: list[Path] = option("--deviations")
         self.time_limit: float = option("--time-limit")
@@ -52,15 +53,16 @@ class Asked:
         Raises:
             ConformanceError: says which, and what to do.
         """
-        if self.given or self.patterns or self.extra:
-            adapters_to_run(self.given)
+        check_time_limit(self.time_limit)
+        if self.given or self.everything or self.patterns or self.extra:
+            adapters_to_run(self.given, everything=self.everything)
             select(self.corpus, self.patterns)
             load_deviations(self.extra)
 
     @cached_property
     def adapters(self) -> list[str]:
         """Return the names of the adapters that are asked."""
-        return adapters_to_run(self.given)
+        return adapters_to_run(self.given, everything=self.everything)
 
     @cached_property
     def corpus(self) -> tuple[Case, ...]:
@@ -107,8 +109,12 @@ class Recording:
         if report.when == "call" or not _of_a_case(report.nodeid):
             return
         cells = [str(value) for name, value in report.user_properties if name == CELL_PROPERTY]
-        for cell in cells if report.when == "setup" else ():
-            self._record(self._decode(cell))
+        try:
+            for cell in cells if report.when == "setup" else ():
+                self._record(self._decode(cell))
+        except ConformanceError as error:
+            self._recorder = None
+            raise pytest.exit.Exception(str(error), returncode=error.exit_code) from None
         self._complete &= bool(cells) or not report.failed
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
@@ -145,7 +151,8 @@ class Recording:
 
     def _run_row(self) -> RunRow:
         cases = select(self.asked.corpus, self.asked.patterns)
-        return run_row(cases, corpus=self.asked.corpus, not_installed=missing(), selection=self._selection())
+        absent = not_installed(self.asked.given, everything=self.asked.everything)
+        return run_row(cases, corpus=self.asked.corpus, not_installed=absent, selection=self._selection())
 
     def _selection(self) -> str:
         """Say what part of the corpus was asked for; empty for all of it."""

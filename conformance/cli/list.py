@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterable, Iterator
 
-from conformance.adapters.registry import known
+from conformance.adapters.registry import AdapterSpec, known
 from conformance.corpus.load import load_corpus
 from conformance.corpus.select import select
 from conformance.definition.variants import VARIANTS
@@ -38,9 +39,18 @@ def execute(arguments: argparse.Namespace) -> int:
     elif arguments.variants:
         lines = [f"{name}: {variant.sentence}" for name, variant in VARIANTS.items()]
     else:
-        lines = [
-            f"{name}: {'installed' if spec.is_installed else f'not installed; {spec.install}'}"
-            for name, spec in known().items()
-        ]
+        lines = list(_implementations(known().values()))
     sys.stdout.writelines(f"{line}\n" for line in lines)
     return 0
+
+
+def _implementations(specs: Iterable[AdapterSpec]) -> Iterator[str]:
+    """Yield a line for each: name, version, execution, whether it runs by default; or how to install it."""
+    table = [
+        (spec.name, spec.version or "-", spec.execution, "default" if spec.default else "optional",
+         "" if spec.is_installed else f"not installed; {spec.install}")
+        for spec in specs
+    ]  # fmt: skip
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for row in table:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

@@ -5,17 +5,16 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from conformance.adapters.registry import missing
 from conformance.corpus.case import Case
 from conformance.corpus.load import load_corpus
 from conformance.corpus.select import select
-from conformance.engine.adapters import adapters_to_run
+from conformance.engine.adapters import adapters_to_run, not_installed
 from conformance.engine.cell import Cell
+from conformance.engine.limits import check_time_limit
 from conformance.engine.local import run_cells
 from conformance.engine.machine import run_row
 from conformance.engine.progress import Progress
@@ -38,7 +37,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add = parser.add_argument
     add("--adapter", action="append", default=[], metavar="NAME",
-        help="an adapter's name, or module:Class; repeatable (default: all that are installed)")
+        help="an adapter's name, or module:Class; repeatable (default: numpy, torch, keras-tensorflow, flax-linen)")
+    add("--all", action="store_true", help="all adapters that are installed, every execution")
     add("--case", action="append", default=[], metavar="PATTERN",
         help="cases to run, e.g. running_stats/* or */epsilon[dtype=float32,*]; repeatable (default: all)")
     add("--cases", type=Path, metavar="FOLDER", help="where the case files are (default: the suite's own)")
@@ -60,9 +60,10 @@ def execute(arguments: argparse.Namespace) -> int:
     _check(arguments)
     corpus = load_corpus(arguments.cases)
     cases = select(corpus, arguments.case)
-    names = adapters_to_run(arguments.adapter)
+    names = adapters_to_run(arguments.adapter, everything=arguments.all)
     deviations = records_for(corpus, arguments.deviations, own_corpus=arguments.cases is None)
-    run = run_row(cases, corpus=corpus, not_installed=missing(), selection=" ".join(arguments.case))
+    absent = not_installed(arguments.adapter, everything=arguments.all)
+    run = run_row(cases, corpus=corpus, not_installed=absent, selection=" ".join(arguments.case))
     recorder = Recorder(arguments.output, run)
     try:
         failed = _run(arguments, cases, names, deviations, recorder)
@@ -84,8 +85,7 @@ def execute(arguments: argparse.Namespace) -> int:
 def _check(arguments: argparse.Namespace) -> None:
     if arguments.workers < 1:
         raise UsageError(f"--workers is {arguments.workers}, expected at least 1")
-    if not 0 < arguments.time_limit < threading.TIMEOUT_MAX:
-        raise UsageError(f"--time-limit is {arguments.time_limit:g}, expected a number of seconds above 0")
+    check_time_limit(arguments.time_limit)
 
 
 def _run(

@@ -20,8 +20,8 @@ def test_built_in_table_and_entry_points_agree() -> None:
     tomllib = pytest.importorskip("tomllib", reason="reading pyproject.toml takes Python 3.11")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     declared = project["entry-points"]["conformance.adapters"]
-    assert declared == {name: spec.target for name, spec in registry._BUILT_IN.items()}
-    extras = {spec.install.partition("[")[2].rstrip("]'") for spec in registry._BUILT_IN.values()} - {""}
+    assert declared == {name: spec.target for name, spec in registry.BUILT_IN.items()}
+    extras = {spec.install.partition("[")[2].rstrip("]'") for spec in registry.BUILT_IN.values()} - {""}
     assert extras <= set(project["optional-dependencies"])
 
 

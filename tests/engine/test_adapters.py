@@ -6,8 +6,8 @@ import pytest
 
 from conformance.adapters import registry
 from conformance.adapters.registry import AdapterSpec
-from conformance.engine.adapters import adapters_to_run
-from conformance.errors import AdapterError
+from conformance.engine.adapters import adapters_to_run, not_installed
+from conformance.errors import AdapterError, UsageError
 
 
 @pytest.fixture(autouse=True)
@@ -15,14 +15,32 @@ def _registry(monkeypatch: pytest.MonkeyPatch) -> None:
     specs = {
         "numpy": AdapterSpec("numpy", "conformance.adapters.numpy:Adapter"),
         "here": AdapterSpec("here", "here:Adapter"),
+        "here:jit": AdapterSpec("here:jit", "here:Jit", execution="jit", default=False),
         "away": AdapterSpec("away", "away:Adapter", ("no-such-distribution",), "pip install away"),
     }
     monkeypatch.setattr(registry, "known", lambda: specs)
 
 
-def test_all_that_are_installed() -> None:
-    """Where none is named, all that are installed are asked."""
+def test_the_default_ones() -> None:
+    """Where none is named, the installed ones that run by default are asked."""
     assert ["numpy", "here"] == adapters_to_run([])
+    assert {"away": "pip install away"} == not_installed([])
+
+
+def test_all_that_are_installed() -> None:
+    """Where all are asked for, so are the optional ones."""
+    assert ["numpy", "here", "here:jit"] == adapters_to_run([], everything=True)
+
+
+def test_all_and_some() -> None:
+    """Asking for all and naming some is refused."""
+    with pytest.raises(UsageError, match="give one of the two"):
+        adapters_to_run(["here"], everything=True)
+
+
+def test_what_nobody_asked_for_is_not_missing() -> None:
+    """Beside named ones nothing is told to be missing."""
+    assert {} == not_installed(["here"])
 
 
 def test_the_canary_is_always_asked() -> None:

@@ -1,0 +1,70 @@
+"""The table of the adapters that come with the suite: where each is, what it needs, and how it executes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import metadata
+
+__all__ = ["BUILT_IN", "AdapterSpec"]
+
+_DISTRIBUTION = "batchnorm-conformance"
+
+
+@dataclass(frozen=True)
+class AdapterSpec:
+    """Where an adapter is, and what it needs.
+
+    ``target`` is ``module:Class``; ``requires`` names distributions, alternatives separated by
+    ``|``, the one whose version labels the column first; ``install`` is the command that brings them.
+    ``execution`` is how the implementation runs its calls; ``default`` tells whether a run that
+    names no adapter asks this one.
+    """
+
+    name: str
+    target: str
+    requires: tuple[str, ...] = ()
+    install: str = ""
+    execution: str = "eager"
+    default: bool = True
+
+    @property
+    def is_installed(self) -> bool:
+        """Return whether all that it requires is installed; says nothing of whether it imports."""
+        return all(any(map(_version, choice.split("|"))) for choice in self.requires)
+
+    @property
+    def version(self) -> str:
+        """Return the installed version of the first that it requires; empty if there is none."""
+        choices = self.requires[0].split("|") if self.requires else []
+        return next(filter(None, map(_version, choices)), "")
+
+
+def _version(distribution: str) -> str:
+    """Return the installed version; empty if there is none."""
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def _spec(name: str, target: str, extra: str, *requires: str, default: bool = False) -> AdapterSpec:
+    """Return a row: the execution is what follows the colon in the name, or eager."""
+    wanted = f"'{_DISTRIBUTION}[{extra}]'" if extra else _DISTRIBUTION
+    return AdapterSpec(
+        name, f"conformance.adapters.{target}", requires, f"pip install {wanted}",
+        name.partition(":")[2] or "eager", default,
+    )  # fmt: skip
+
+
+_TENSORFLOW = "tensorflow|tensorflow-cpu|tf-nightly|tensorflow-macos|tensorflow-intel|tensorflow-aarch64"
+
+#: One a line: name[:execution], module:Class, extra of this distribution, distributions.
+BUILT_IN: dict[str, AdapterSpec] = {
+    spec.name: spec
+    for spec in (
+        _spec("numpy", "numpy:Adapter", "", default=True),
+        _spec("torch", "torch:Adapter", "torch", "torch", default=True),
+        _spec("keras-tensorflow", "keras_tensorflow:Adapter", "tensorflow", "keras", _TENSORFLOW, default=True),
+        _spec("flax-linen", "flax_linen:Adapter", "jax", "flax", "jax", default=True),
+    )
+}
