@@ -83,7 +83,16 @@ class Adapter:
       shape ``(N, *spatial)``, is true;
     - ``forward_replicas(xs)`` trains on each of ``xs`` in a replica of its own, with synchronised
       statistics; its output and gradients are joined along the rows;
-    - ``reload()`` saves the layer as the implementation does and returns a new one that loaded it.
+    - ``reload()`` saves the layer as the implementation does and returns a new one that loaded it;
+    - ``hvp(x, mode, dy, directions)``, with ``L = sum(y * dy)``: the Hessian of ``L`` in the variables
+      that ``directions`` names (``x``, ``gamma``, ``dy``) times these directions, by variable, each of
+      the shape of its variable;
+    - ``third(x, mode, dy, direction)``: the third derivative of ``L`` in ``x``, twice along
+      ``direction``, of the shape of ``x``;
+    - ``jvp(x, mode, direction, order)``: the derivative of ``y`` of that order, 1 or 2, along
+      ``direction`` in ``x``, by forward mode.
+
+    What the last three leave of the state is not looked at.
     """
 
     def describe(self) -> Implementation:
