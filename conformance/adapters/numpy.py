@@ -238,7 +238,21 @@ class _Forward:
         upstream = by_channel(dy.astype(self.layer.work))
         call = self._seen_by_backward()
         done = gradients.gradients(call, upstream, rules)
+        if rules.gradient_terms == "input precision" and call.mode == "train":
+            done["x"] = self._rounded_terms(call, upstream)
         return {name: self._one(name, call, done, upstream, times) for name in wrt}
+
+    def _rounded_terms(self, call: batch_norm.Forward, dy: Array) -> Array:
+        """Return the gradient of the input as a sum of terms that are each rounded to its dtype."""
+
+        def without(kind: Any) -> Array:
+            return gradients.gradients(call, dy, replace(self.layer.rules, train_gradient=kind))["x"]
+
+        direct = without("detached")
+        terms = direct, without("variance detached") - direct, without("mean detached") - direct
+        first, second, third = (term.astype(self.dtype).astype(self.layer.work) for term in terms)
+        total: Array = first + second + third
+        return total
 
     def _seen_by_backward(self) -> batch_norm.Forward:
         """Return the forward, or what a backward takes for it that looks at the wrong statistics."""

@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from conformance.cli.mutants import print_kills
 from conformance.corpus.lint import Finding, lint
 from conformance.corpus.load import checkout, load_definitions
 from conformance.corpus.page import definition_page
@@ -13,10 +14,14 @@ from conformance.corpus.schema import schema_text
 from conformance.definition.clauses import CLAUSES
 from conformance.errors import UsageError
 from conformance.trial.choices import indistinct_options
+from conformance.verdict.deviations import load_deviations
+from conformance.verdict.deviations_check import faults_of
+from conformance.verdict.deviations_page import deviations_page
 
 __all__ = ["SUMMARY", "configure", "execute"]
 
 _CHOICES = "conformance/definition/dialect.py"
+_RECORDS = "conformance/deviations"
 SUMMARY = "lint the cases: facts, clauses, shapes, duplicates, generated files"
 
 
@@ -26,7 +31,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--write",
         action="store_true",
-        help="regenerate docs/definition.md and cases/case.schema.json (checkout only)",
+        help="regenerate docs/definition.md, docs/deviations.md and cases/case.schema.json (checkout only)",
+    )
+    parser.add_argument(
+        "--mutants",
+        nargs="?",
+        const="some",
+        choices=("some", "all"),
+        help="put every variant in as an implementation and print which cases catch and name it: one case of each "
+        "entry (a minute; a mutant that survives those meets the rest), or all (some minutes)",
     )
 
 
@@ -46,17 +59,26 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.folder is None:
         asked = [case for definition in definitions for case in definition.cases]
         findings += [Finding(_CHOICES, 1, message) for message in indistinct_options(asked)]
+        findings += [Finding(_RECORDS, 1, message) for message in faults_of(load_deviations(), asked)]
     for finding in findings:
         sys.stdout.write(f"{finding}\n")
     cases = sum(len(definition.cases) for definition in definitions)
     found = f"{len(findings)} finding{'' if len(findings) == 1 else 's'}" if findings else "no findings"
     sys.stdout.write(f"{cases} cases, {len(CLAUSES)} clauses, {found}\n")
-    return 1 if findings else 0
+    survived = 0
+    if arguments.mutants is not None:
+        put = [case for definition in definitions for case in definition.cases]
+        survived = print_kills(put, whole=arguments.mutants == "all")
+    return 1 if findings or survived else 0
 
 
 def generated() -> dict[str, str]:
     """Return the generated files of a checkout: path below its root to text."""
-    return {"docs/definition.md": definition_page(), "cases/case.schema.json": schema_text()}
+    return {
+        "docs/definition.md": definition_page(),
+        "docs/deviations.md": deviations_page(),
+        "cases/case.schema.json": schema_text(),
+    }
 
 
 def stale(root: Path) -> list[Finding]:

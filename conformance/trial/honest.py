@@ -74,7 +74,8 @@ class HonestAdapter(Adapter):
 class _Layer:
     def __init__(self, config: LayerConfig, state: ContractState, orders: Orders) -> None:
         self.config, self.orders = config, orders
-        self.work: type[np.floating[Any]] = np.float64 if "float64" in (config.dtype, config.param_dtype) else np.float32
+        double = "float64" in (config.dtype, config.param_dtype)
+        self.work: type[np.floating[Any]] = np.float64 if double else np.float32
         self.total: Sum = SUMS[orders.sums]
         self.param_dtype: Any = np.dtype(getattr(ml_dtypes, config.param_dtype, config.param_dtype))
         defaults = {"gamma": 1.0, "beta": 0.0, "running_mean": 0.0, "running_var": 1.0}

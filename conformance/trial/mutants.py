@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -24,7 +25,7 @@ from conformance.verdict.compare import Comparison, compare
 from conformance.verdict.judge import judge
 from conformance.verdict.oracle import Question
 
-__all__ = ["ENOUGH_CELLS", "ENOUGH_MARGIN", "Kill", "Mutant", "kills", "mutants", "observe"]
+__all__ = ["ENOUGH_CELLS", "ENOUGH_MARGIN", "Kill", "Mutant", "kills", "mutants", "observe", "verdict"]
 
 #: A variant is named well enough once this many cells have named it; no more are asked.
 ENOUGH_CELLS = 3
@@ -73,16 +74,37 @@ def mutants() -> tuple[Mutant, ...]:
     return tuple(Mutant(name) for name in VARIANTS)
 
 
-def kills(cases: Sequence[Case], names: Sequence[str] = tuple(VARIANTS)) -> Iterator[Kill]:
-    """Put every case to the mutant of each named variant; predictions are shared among them."""
+def kills(cases: Sequence[Case], names: Sequence[str] = tuple(VARIANTS), *, whole: bool = False) -> Iterator[Kill]:
+    """Put cases to the mutant of each named variant; predictions are shared among them.
+
+    One case of each entry of a case file will do for most mutants; one that survives those, or is not named by them,
+    is put to all. ``whole`` puts every mutant to all.
+    """
     questions = [Question(case) for case in cases]
+    chosen = list({_entry(question.case): question for question in reversed(questions)}.values())
     for name in names:
-        yield _kill(Mutant(name), questions)
+        mutant = Mutant(name)
+        kill = _kill(mutant, questions if whole else chosen)
+        if not whole and (kill.survives or not kill.named):
+            kill = _kill(mutant, questions)
+        yield kill
+
+
+def verdict(kill: Kill) -> str:
+    """Return what became of a mutant, in a word or two."""
+    if kill.survives:
+        return "SURVIVES"
+    return "named" if kill.named else "caught under another name"
+
+
+def _entry(case: Case) -> str:
+    return case.id.partition("[")[0]
 
 
 def observe(adapter: Adapter, question: Question) -> Observation:
     """Put a case to an adapter in this process."""
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # NumPy's, of averages over nothing
         ran, arrays = play(adapter, Run.of(question.case), question.arrays)
     outcomes: dict[tuple[int, str], Outcome] = {}
     for key, array in arrays.items():
@@ -135,7 +157,7 @@ def _by_how_much(expected: Any, outcomes: Mapping[tuple[int, str], Outcome], row
     comparison = compare(observed, expected)
     if not isinstance(comparison, Comparison):
         return math.inf
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         ratio = np.where(comparison.error == 0, 0.0, comparison.error / expected.plain)
     return float(ratio.max(initial=0.0))
 

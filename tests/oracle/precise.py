@@ -1,0 +1,378 @@
+"""A second oracle, in 80-digit arithmetic, written from docs/definition.md: it shares no line with the first.
+
+It holds what the first could have got wrong: gradients are central differences of ``sum(y * dy)``, taken through
+the statistics of the batch and through the update of the state; the state follows its own recurrence. Only where
+a case is large are the gradients of ``x`` sampled, at elements that a hash of case, step and name picks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any, TypeAlias
+
+import numpy as np
+from mpmath import mp, mpf
+
+from conformance.corpus.case import Case, Step
+from conformance.definition.dialect import Dialect
+
+Index: TypeAlias = tuple[int, ...]
+Answer: TypeAlias = tuple[int, str, Index, Any]
+Channel: TypeAlias = list[Any]
+
+#: Enough for third derivatives, which are differences of differences.
+DIGITS = 80
+#: Elements of x per channel whose gradient is differenced, where there are more.
+SAMPLES = 3
+#: Width of a difference, as a part of what its argument is measured by: its own error is of the order
+#: of the square, and the rounding of 80 digits 1e-63 of the result, 1e-39 in a second difference of those.
+WIDTH = mpf("1e-17")
+WIDTH_ALONG = mpf("1e-12")
+#: What differences may leave of a zero.
+OWN_ERROR = 1e-30
+
+
+def answers(case: Case, arrays: Mapping[str, Any], dialect: Dialect) -> list[Answer]:
+    """Return step, quantity, index and value of everything the definition determines of the case."""
+    with mp.workdps(DIGITS):
+        layer = _Layer(case, arrays, dialect)
+        return [answer for number, step in enumerate(case.program, start=1) for answer in layer.take(number, step)]
+
+
+def distance(value: Any, answer: Any) -> float:
+    """Return how far a number, long double at most, is from an answer."""
+    with mp.workdps(DIGITS):
+        high = np.float64(value)
+        if not np.isfinite(high) or not mp.isfinite(answer):
+            same = mpf(float(high)) == answer or (np.isnan(high) and mp.isnan(answer))
+            return 0.0 if same else math.inf
+        return float(abs(mpf(float(high)) + mpf(float(value - high)) - answer))
+
+
+@dataclass
+class _Batch:
+    """An input by channel: the values of each, and the index in the array that each value has."""
+
+    channels: list[Channel]
+    indices: list[list[Index]]
+
+
+@dataclass
+class _Forward:
+    mode: str
+    batch: _Batch
+    mean: Channel
+    var: Channel
+    counts: list[bool]
+
+
+class _Layer:
+    def __init__(self, case: Case, arrays: Mapping[str, Any], dialect: Dialect) -> None:
+        self.case, self.arrays, self.dialect = case, arrays, dialect
+        self.size = case.layer.channels
+        self.epsilon = mpf(case.epsilon)
+        self.gamma, self.beta = self.given("gamma", 1), self.given("beta", 0)
+        self.state = _State(case, dialect, self.given("running_mean", 0), self.given("running_var", 1))
+        self.named: dict[str, _Forward] = {}
+        self.frozen = False
+
+    def given(self, name: str, default: int) -> Channel:
+        if name not in self.arrays:
+            return [mpf(default)] * self.size
+        return [_exact(value) for value in self.arrays[name]]
+
+    def take(self, number: int, step: Step) -> Iterator[Answer]:
+        if step.freeze is not None:
+            self.frozen = step.freeze
+        elif step.through_update is not None:
+            yield from self.through_update(number, *step.through_update)
+        elif step.backward is not None:
+            yield from self.backward(number, step, self.named[step.backward])
+        elif step.mode is not None and not step.rejected and not self.refuses(step):
+            yield from self.call(number, step)
+        if self.case.tracked:
+            for name, values in (("running_mean", self.state.mean), ("running_var", self.state.var)):
+                if name in step.observe:
+                    yield from ((number, name, (c,), value) for c, value in enumerate(values))
+
+    def refuses(self, step: Step) -> bool:
+        return step.mode == "evaluate" and not self.case.tracked and self.dialect.untracked == "refused"
+
+    def call(self, number: int, step: Step) -> Iterator[Answer]:
+        if step.differentiates:
+            yield from self.differentiated(number, step)
+            return
+        forward = self.forward(step)
+        if step.recompute and self.dialect.recomputation == "again":
+            self.forward(step)
+        if step.name is not None:
+            self.named[step.name] = forward
+        if "y" in step.observe:
+            for c, xs in enumerate(forward.batch.channels):
+                ys = self.outputs(c, xs, self.statistics(forward, c), forward.counts)
+                yield from ((number, "y", i, y) for i, y in zip(forward.batch.indices[c], ys, strict=True))
+        yield from self.backward(number, step, forward)
+
+    def forward(self, step: Step) -> _Forward:
+        """Call the layer: replicas are one batch in pieces, and a mask says which values count (clauses 18)."""
+        x = np.concatenate([self.arrays[f"x:{label}"] for label in step.labels])
+        batch = _by_channel(x)
+        mask = self.arrays[f"mask:{step.labels[0]}"] if getattr(step, "masked", False) else None
+        counts = [True] * len(batch.channels[0]) if mask is None else [bool(m) for m in mask.reshape(-1)]
+        uses, moves = self.effect(step.mode or "train")
+        mean, var = list(self.state.mean), list(self.state.var)
+        if not self.case.tracked:
+            mean, var = [mpf(0)] * self.size, [mpf(1)] * self.size
+        forward = _Forward(uses, batch, mean, var, counts)
+        if moves:
+            self.state.update([_moments(xs, counts) for xs in batch.channels], sum(counts))
+        return forward
+
+    def effect(self, mode: str) -> tuple[str, bool]:
+        """Return whose statistics a call in ``mode`` uses, and whether it moves the state (clauses 10 and 11)."""
+        if mode == "evaluate":
+            own = not self.case.tracked and self.dialect.untracked == "batch"
+            return ("train" if own else "evaluate"), False
+        if self.frozen and self.dialect.frozen == "C":
+            return "evaluate", False
+        return "train", self.case.tracked and not (self.frozen and self.dialect.frozen == "B")
+
+    def statistics(self, forward: _Forward, c: int) -> tuple[Any, Any] | None:
+        """Return what an evaluate normalises with; a train takes the statistics of its batch, whatever that is."""
+        return None if forward.mode == "train" else (forward.mean[c], forward.var[c])
+
+    def differentiated(self, number: int, step: Step) -> Iterator[Answer]:
+        """Difference along the line through ``x``, ``gamma`` and ``dy`` in the step's direction (clauses 9)."""
+        uses, _ = self.effect(step.mode or "train")
+        batch = _by_channel(self.arrays[f"x:{step.labels[0]}"])
+        dys, v_x, v_dy = (_by_channel(self.arrays[f"{name}:{number}"]).channels for name in ("dy", "v_x", "v_dy"))
+        v_gamma = [_exact(value) for value in self.arrays[f"v_gamma:{number}"]]
+        for c, xs in enumerate(batch.channels):
+            statistics = None if uses == "train" else (self.state.mean[c], self.state.var[c])
+            unit = mp.sqrt((_moments(xs) if statistics is None else statistics)[1] + self.epsilon)
+            line = _Line(self, c, xs, dys[c], statistics, unit, {"x": v_x[c], "gamma": v_gamma[c], "dy": v_dy[c]})
+            if "gamma" in step.hvp:
+                yield number, "hvp_gamma", (c,), line.along(lambda t, line=line: line.by_gamma(t, step.hvp))
+            for k in _sample(self.case.id, number, "x", c, len(xs)):
+                at = batch.indices[c][k]
+                yield from ((number, name, at, value) for name, value in line.elements(step, k))
+
+    def outputs(
+        self, c: int, xs: Channel, statistics: tuple[Any, Any] | None, counts: list[bool] | None = None
+    ) -> Channel:
+        """Return ``y`` of one channel: clauses 1.1 and 5.1."""
+        return self.scaled(xs, statistics, self.gamma[c], self.beta[c], counts)
+
+    def scaled(
+        self, xs: Channel, statistics: tuple[Any, Any] | None, gamma: Any, beta: Any, counts: list[bool] | None = None
+    ) -> Channel:
+        mean, var = _moments(xs, counts) if statistics is None else statistics
+        root = mp.sqrt(var + self.epsilon)
+        return [gamma * (x - mean) / root + beta for x in xs]
+
+    def backward(self, number: int, step: Step, forward: _Forward) -> Iterator[Answer]:
+        if not step.gradients:
+            return
+        upstream = _by_channel(self.arrays[f"dy:{number}"]).channels
+        for c, dys in enumerate(upstream):
+            if not all(mp.isfinite(x) for x in forward.batch.channels[c]):
+                continue  # There is nothing to difference; the other channels are as ever.
+            for name in step.gradients:
+                yield from self.gradient(number, name, forward, c, dys)
+
+    def gradient(self, number: int, name: str, forward: _Forward, c: int, dys: Channel) -> Iterator[Answer]:
+        xs, statistics = forward.batch.channels[c], self.statistics(forward, c)
+        if name == "x":
+            yield from self.by_input(number, forward, c, dys)
+        elif name == "gamma":
+            loss = lambda gamma: _dot(self.scaled(xs, statistics, gamma, self.beta[c], forward.counts), dys)  # noqa: E731
+            yield number, "dgamma", (c,), _slope(loss, self.gamma[c], mpf(1))
+        elif name == "beta":
+            loss = lambda beta: _dot(self.scaled(xs, statistics, self.gamma[c], beta, forward.counts), dys)  # noqa: E731
+            yield number, "dbeta", (c,), _slope(loss, self.beta[c], mpf(1))
+        else:
+            yield number, f"d{name}", (c,), self.by_statistic(name, forward, c, dys)
+
+    def by_input(self, number: int, forward: _Forward, c: int, dys: Channel) -> Iterator[Answer]:
+        xs, statistics = forward.batch.channels[c], self.statistics(forward, c)
+        counts = forward.counts
+        unit = mp.sqrt((_moments(xs, counts) if statistics is None else statistics)[1] + self.epsilon)
+        for k in _sample(self.case.id, number, "x", c, len(xs)):
+            loss = lambda x, k=k: _dot(self.outputs(c, _with(xs, k, x), statistics, counts), dys)  # noqa: E731
+            yield number, "dx", forward.batch.indices[c][k], _slope(loss, xs[k], unit)
+
+    def by_statistic(self, name: str, forward: _Forward, c: int, dys: Channel) -> Any:
+        """Return the gradient with respect to a running statistic: clause 7.3; a train does not depend on them."""
+        if self.dialect.statistics_gradient == "constant" or forward.mode == "train":
+            return mpf(0)
+        xs, mean, var = forward.batch.channels[c], forward.mean[c], forward.var[c]
+        if name == "running_mean":
+            return _slope(lambda m: _dot(self.outputs(c, xs, (m, var)), dys), mean, mp.sqrt(var + self.epsilon))
+        return _slope(lambda v: _dot(self.outputs(c, xs, (mean, v)), dys), var, var + self.epsilon)
+
+    def through_update(self, number: int, first: str, second: str) -> Iterator[Answer]:
+        """Difference the output of an evaluate by the values of the batch trained on before: clause 8.1."""
+        before = self.state.copy()
+        earlier = self.forward(Step(train=first)).batch
+        later = self.forward(Step(evaluate=second)).batch
+        upstream = _by_channel(self.arrays[f"dy:{number}"]).channels
+        moments = [_moments(xs) for xs in earlier.channels]
+        for c, xs in enumerate(earlier.channels):
+            for k in _sample(self.case.id, number, "earlier", c, len(xs)):
+                if self.dialect.update_gradient == "detached":
+                    yield number, "dx_earlier", earlier.indices[c][k], mpf(0)
+                    continue
+
+                def loss(x: Any, c: int = c, k: int = k, xs: Channel = xs) -> Any:
+                    state = before.copy()
+                    state.update([*moments[:c], _moments(_with(xs, k, x)), *moments[c + 1 :]], len(xs))
+                    return _dot(self.outputs(c, later.channels[c], (state.mean[c], state.var[c])), upstream[c])
+
+                unit = mp.sqrt(moments[c][1] + self.epsilon)
+                yield number, "dx_earlier", earlier.indices[c][k], _slope(loss, xs[k], unit)
+
+
+class _State:
+    """The running statistics: clauses 3.1 to 3.5, each option of each choice as its own words have it."""
+
+    def __init__(self, case: Case, dialect: Dialect, mean: Channel, var: Channel) -> None:
+        self.case, self.dialect, self.mean, self.var = case, dialect, mean, var
+        self.count = 0
+        # What debiasing divides: averages that start from nothing.
+        self.raw_mean, self.raw_var = [mpf(0)] * len(mean), [mpf(0)] * len(mean)
+
+    def copy(self) -> _State:
+        twin = _State(self.case, self.dialect, self.mean, self.var)
+        twin.count, twin.raw_mean, twin.raw_var = self.count, self.raw_mean, self.raw_var
+        return twin
+
+    def update(self, moments: list[tuple[Any, Any]], n: int) -> None:
+        self.count += 1
+        means = [mean for mean, _ in moments]
+        estimates = [self.estimate(var, n) for _, var in moments]
+        self.mean, self.raw_mean = self.blend(self.mean, self.raw_mean, means)
+        self.var, self.raw_var = self.blend(self.var, self.raw_var, estimates)
+
+    def estimate(self, var: Any, n: int) -> Any:
+        total, option = var * n, self.dialect.running_variance
+        left = n - 1 - mpf(self.case.epsilon)
+        over_epsilon = mpf(n) / left if left else mp.inf
+        if option == "population":
+            return var
+        if option == "sample":
+            return total / (n - 1)
+        if option == "over-n-1-epsilon":
+            return var * over_epsilon
+        return total / (n - 1) * over_epsilon
+
+    def blend(self, old: Channel, raw: Channel, new: Channel) -> tuple[Channel, Channel]:
+        if self.case.momentum == "cumulative":
+            # The plain average of what came so far: the sum is one batch longer.
+            return [(o * (self.count - 1) + b) / self.count for o, b in zip(old, new, strict=True)], raw
+        given = mpf(float(self.case.momentum))
+        weight, kept = (given, 1 - given) if self.dialect.momentum == "new" else (1 - given, given)
+        raw = [kept * r + weight * b for r, b in zip(raw, new, strict=True)]
+        if self.dialect.first_update == "debias" and weight != 0:
+            return [r / (1 - kept**self.count) for r in raw], raw
+        if self.dialect.first_update == "replace" and self.count == 1:
+            return list(new), raw
+        return [kept * o + weight * b for o, b in zip(old, new, strict=True)], raw
+
+
+@dataclass
+class _Line:
+    """One channel on the line ``x + t v_x``, ``gamma + t v_gamma``, ``dy + t v_dy``, each where it is asked for."""
+
+    layer: _Layer
+    c: int
+    xs: Channel
+    dys: Channel
+    statistics: tuple[Any, Any] | None
+    unit: Any
+    direction: dict[str, Any]
+
+    def elements(self, step: Step, k: int) -> Iterator[tuple[str, Any]]:
+        """Yield every derivative that element ``k`` of the channel has."""
+        if "x" in step.hvp:
+            yield "hvp_x", self.along(lambda t: self.by_x(t, step.hvp, k))
+        if "dy" in step.hvp:
+            yield "hvp_dy", self.along(lambda t: self.output(t, step.hvp)[k])
+        if step.third:
+            yield "third_x", self.twice_along(lambda t: self.by_x(t, ("x",), k))
+        if 1 in step.jvp:
+            yield "jvp_y", self.along(lambda t: self.output(t, ("x",))[k])
+        if 2 in step.jvp:
+            yield "jvp2_y", self.twice_along(lambda t: self.output(t, ("x",))[k])
+
+    @property
+    def width(self) -> Any:
+        return WIDTH_ALONG * min(mpf(1), self.unit / max(abs(v) for v in self.direction["x"]))
+
+    def along(self, function: Callable[[Any], Any]) -> Any:
+        return (function(self.width) - function(-self.width)) / (2 * self.width)
+
+    def twice_along(self, function: Callable[[Any], Any]) -> Any:
+        return (function(self.width) - 2 * function(mpf(0)) + function(-self.width)) / self.width**2
+
+    def at(self, name: str, t: Any, moving: Sequence[str]) -> Any:
+        start = {"x": self.xs, "gamma": [self.layer.gamma[self.c]], "dy": self.dys}[name]
+        step = self.direction[name] if name != "gamma" else [self.direction[name]]
+        return [a + t * v for a, v in zip(start, step, strict=True)] if name in moving else start
+
+    def output(self, t: Any, moving: Sequence[str]) -> Channel:
+        (gamma,) = self.at("gamma", t, moving)
+        return self.layer.scaled(self.at("x", t, moving), self.statistics, gamma, self.layer.beta[self.c])
+
+    def by_x(self, t: Any, moving: Sequence[str], k: int) -> Any:
+        xs, (gamma,), dys = self.at("x", t, moving), self.at("gamma", t, moving), self.at("dy", t, moving)
+        beta = self.layer.beta[self.c]
+        loss = lambda x: _dot(self.layer.scaled(_with(xs, k, x), self.statistics, gamma, beta), dys)  # noqa: E731
+        return _slope(loss, xs[k], self.unit)
+
+    def by_gamma(self, t: Any, moving: Sequence[str]) -> Any:
+        xs, (gamma,), dys = self.at("x", t, moving), self.at("gamma", t, moving), self.at("dy", t, moving)
+        beta = self.layer.beta[self.c]
+        return _slope(lambda g: _dot(self.layer.scaled(xs, self.statistics, g, beta), dys), gamma, mpf(1))
+
+
+def _with(xs: Channel, k: int, x: Any) -> Channel:
+    return [*xs[:k], x, *xs[k + 1 :]]
+
+
+def _moments(xs: Channel, counts: list[bool] | None = None) -> tuple[Any, Any]:
+    if counts is not None:
+        xs = [x for x, counted in zip(xs, counts, strict=True) if counted]
+    mean = mp.fsum(xs) / len(xs)
+    return mean, mp.fsum((x - mean) ** 2 for x in xs) / len(xs)
+
+
+def _dot(ys: Channel, dys: Channel) -> Any:
+    return mp.fsum(y * dy for y, dy in zip(ys, dys, strict=True))
+
+
+def _slope(loss: Callable[[Any], Any], at: Any, unit: Any) -> Any:
+    """Return the central difference of ``loss``, its argument being of the size of ``unit``."""
+    width = WIDTH * unit
+    return (loss(at + width) - loss(at - width)) / (2 * width)
+
+
+def _by_channel(array: Any) -> _Batch:
+    rest = [range(length) for length in (array.shape[0], *array.shape[2:])]
+    indices = [[(i, c, *k) for i, *k in product(*rest)] for c in range(array.shape[1])]
+    return _Batch([[_exact(array[i]) for i in channel] for channel in indices], indices)
+
+
+def _exact(value: Any) -> Any:
+    """Return a number of any dtype up to float64 without rounding."""
+    return mpf(float(np.float64(value)))
+
+
+def _sample(case_id: str, number: int, name: str, c: int, n: int) -> list[int]:
+    if n <= SAMPLES:
+        return list(range(n))
+    digest = hashlib.sha256(f"{case_id} {number} {name} {c}".encode()).digest()
+    return sorted({int.from_bytes(digest[4 * k : 4 * k + 4], "big") % n for k in range(SAMPLES)})

@@ -1,0 +1,99 @@
+"""Both oracles on the whole corpus, in the reference dialect and in every other option of every choice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from types import ModuleType
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from conformance.corpus.case import Case
+from conformance.corpus.inputs import generate
+from conformance.corpus.load import load_corpus
+from conformance.definition.bounds import precision_of
+from conformance.definition.dialect import Dialect
+from conformance.definition.prediction import Expected, Prediction
+from conformance.definition.rules import Rules
+from conformance.definition.simulate import simulate
+
+BASE = Dialect(
+    statistics_gradient="leaf", update_gradient="differentiable", recomputation="once", frozen="A", untracked="batch"
+)
+OPTIONS: dict[str, dict[str, Any]] = {
+    "population": {"running_variance": "population"},
+    "over n - 1 - epsilon": {"running_variance": "over-n-1-epsilon"},
+    "sample over n - 1 - epsilon": {"running_variance": "sample-over-n-1-epsilon"},
+    "momentum of the old": {"momentum": "old"},
+    "replace": {"first_update": "replace"},
+    "debias": {"first_update": "debias"},
+    "constant statistics": {"statistics_gradient": "constant"},
+    "detached update": {"update_gradient": "detached"},
+    "recomputation again": {"recomputation": "again"},
+    "frozen B": {"frozen": "B"},
+    "frozen C": {"frozen": "C"},
+    "untracked initial": {"untracked": "initial"},
+    "untracked refused": {"untracked": "refused"},
+}
+CASES = tuple(case for case in load_corpus() if not case.open)
+# How much finer the first oracle is in long double, for float64 cases, than float64 itself.
+FINER = precision_of(np.longdouble).unit / precision_of(np.float64).unit
+
+
+def rounding(case: Case, arrays: dict[str, Any], dialect: Dialect) -> Prediction:
+    """Return the prediction for the same numbers in float64: its bounds are those of float64 arithmetic."""
+    double = msgspec.structs.replace(case, dtype="float64", param_dtype="float64")
+    return simulate(double, {name: array.astype(np.float64) for name, array in arrays.items()}, Rules(dialect=dialect))
+
+
+def concerned(option: str) -> list[Case]:
+    """Return every third of the cases in which an option changes what the first oracle predicts."""
+    dialect = replace(BASE, **OPTIONS[option])
+    return [case for case in CASES if _differs(case, dialect)][::3]
+
+
+def _differs(case: Case, dialect: Dialect) -> bool:
+    arrays = generate(case)
+    one, other = simulate(case, arrays, Rules(dialect=BASE)), simulate(case, arrays, Rules(dialect=dialect))
+    return one.keys() != other.keys() or any(
+        isinstance(expected, Expected) and not np.array_equal(expected.value, other[key].value, equal_nan=True)
+        for key, expected in one.items()
+    )
+
+
+def misfits(precise: ModuleType, case: Case, dialect: Dialect) -> Iterator[str]:
+    """Yield what the first oracle says that the second does not, beyond the first one's own rounding."""
+    arrays = generate(case)
+    first, bounds = simulate(case, arrays, Rules(dialect=dialect)), rounding(case, arrays, dialect)
+    finer = FINER if "float64" in (case.dtype, case.layer.param_dtype) else 1.0
+    seen = set()
+    for number, name, index, value in precise.answers(case, arrays, dialect):
+        expected, bound = first[number, name], bounds[number, name]
+        assert isinstance(expected, Expected)
+        assert isinstance(bound, Expected)
+        seen.add((number, name))
+        error, allowed = precise.distance(expected.value[index], value), bound.tight[index] * finer + precise.OWN_ERROR
+        if error > allowed:
+            yield f"{case.id} step {number} {name}{list(index)}: {value}, off by {error:.3g}, allowed {allowed:.3g}"
+    unseen = {key for key, expected in first.items() if isinstance(expected, Expected)} - seen
+    yield from (f"{case.id} {key}: the second oracle does not say" for key in unseen)
+
+
+def in_parts(cases: tuple[Case, ...], parts: int) -> list[tuple[Case, ...]]:
+    return [cases[k::parts] for k in range(parts)]
+
+
+@pytest.mark.parametrize("cases", in_parts(CASES, 8), ids=range(8))
+def test_reference(precise: ModuleType, cases: tuple[Case, ...]) -> None:
+    """Both oracles say the same of every quantity, within the rounding of the first."""
+    assert [] == [misfit for case in cases for misfit in misfits(precise, case, BASE)]
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_options(precise: ModuleType, option: str) -> None:
+    """Both oracles mean the same by an option of a choice."""
+    dialect = replace(BASE, **OPTIONS[option])
+    assert [] == [misfit for case in concerned(option) for misfit in misfits(precise, case, dialect)]
