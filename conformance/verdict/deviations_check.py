@@ -19,7 +19,7 @@ from conformance.verdict.deviations import Deviation
 from conformance.verdict.oracle import Question
 from conformance.verdict.table import changes
 
-__all__ = ["check_against", "strangers", "unused"]
+__all__ = ["check_against", "faults_of", "strangers", "unused"]
 
 #: Leaves no quantity undetermined, so that a record about any of them can be held against it.
 _DETERMINED: dict[str, str] = {
@@ -39,6 +39,17 @@ def check_against(deviations: Iterable[Deviation], cases: Sequence[Case]) -> Non
     for record in deviations:
         _refuse_unmatched(record, cases)
         _refuse_too_broad(record, cases)
+
+
+def faults_of(deviations: Iterable[Deviation], cases: Sequence[Case]) -> list[str]:
+    """Return what ``check_against`` has to say of each record that it refuses."""
+    messages = []
+    for record in deviations:
+        try:
+            check_against([record], cases)
+        except DeviationError as error:
+            messages.append(str(error))
+    return messages
 
 
 def _refuse_unmatched(record: Deviation, cases: Sequence[Case]) -> None:

@@ -46,11 +46,15 @@ def rule(observed: Array, reference: Expected, declared: Expected, recorded: Exp
         return rule(observed, reference, declared)
     if recorded is not None:
         return _as_recorded(reference, by_reference, by_declared, observed, recorded)
-    if not apart(reference, declared):
-        if _fits(by_declared) and not _fits(by_reference):
-            # Too close to tell which was meant, and yet only the declaration accounts for it.
-            return Ruling("deviates", _within(by_declared), discriminates=False)
-        return _graded(by_reference)
+    if apart(reference, declared):
+        return _as_declared(by_reference, by_declared)
+    if _fits(by_declared) and not _fits(by_reference):
+        # Too close to tell which was meant, and yet only the declaration accounts for it.
+        return Ruling("deviates", _within(by_declared), discriminates=False)
+    return _graded(by_reference)
+
+
+def _as_declared(by_reference: Comparison | Mismatch, by_declared: Comparison | Mismatch) -> Ruling:
     if _fits(by_reference):
         return Ruling("changed", "agrees with the reference: the declaration is stale", discriminates=True)
     if _fits(by_declared):
