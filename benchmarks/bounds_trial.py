@@ -69,7 +69,7 @@ Largest error over the **plain** bound, all implementations:
 
 {tally.by_dtype(tally.plain)}
 
-Largest error over the **tight** bound, for pairwise and NumPy's sums, two passes, nothing folded:
+Largest error over the **tight** bound, for pairwise sums, two passes, nothing folded:
 
 {tally.by_dtype(tally.tight)}
 

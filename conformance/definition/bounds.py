@@ -127,18 +127,19 @@ def _relative_error(call: Forward, var_error: Array, rules: Rules) -> Array:
 
 
 def update_errors(state: State, errors: StateErrors, kept: State, batch: StateErrors, weight: float, factor: float,
-                  precision: Precision) -> StateErrors:  # fmt: skip
+                  precision: Precision, settling: float = 0.0) -> StateErrors:  # fmt: skip
     """Bound the error of the updated state; ``kept`` is what was blended in with ``weight``.
 
     The terms in ``|batch - old|`` are the rounding of the momentum itself and of the incremental
-    form of the update.
+    form of the update. ``settling`` is the relative error, in ``u``, of the divisor of a debiased state.
     """
     u = precision.unit
 
     def one(old: Array, old_error: Array, new: Array, new_error: Array) -> Array:
         new_error = new_error.max(axis=2, keepdims=True)
-        rounding = np.abs(new - old) + np.abs((1 - weight) * old) + np.abs(weight * new)
-        total: Array = weight * new_error + 3 * u * rounding + abs(1 - weight) * old_error + precision.floor
+        parts = np.abs((1 - weight) * old) + np.abs(weight * new)
+        rounding = 3 * (np.abs(new - old) + parts) + settling * parts
+        total: Array = weight * new_error + u * rounding + abs(1 - weight) * old_error + precision.floor
         return total
 
     return StateErrors(

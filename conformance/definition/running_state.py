@@ -12,8 +12,8 @@ from conformance.definition.dialect import Dialect
 from conformance.definition.rules import Rules
 
 __all__ = [
-    "Batch", "effective_mode", "kept_mean", "kept_variance", "moves", "settled", "update", "update_weight",
-    "variance_factor",
+    "Batch", "debias_roundings", "effective_mode", "kept_mean", "kept_variance", "moves", "settled", "update",
+    "update_weight", "variance_factor",
 ]  # fmt: skip
 
 
@@ -54,15 +54,27 @@ def update_weight(k: int, momentum: float | None, rules: Rules) -> np.longdouble
     """
     one = np.longdouble(1)
     if momentum is None:
-        return {"average": one / k, "momentum 0.1": 0.1 * one, "momentum 0": 0 * one, "late": one / (k + 1), "last": one}[
-            rules.cumulative
-        ]
+        return {
+            "average": one / k, "momentum 0.1": 0.1 * one, "momentum 0": 0 * one, "late": one / (k + 1), "last": one,
+        }[rules.cumulative]  # fmt: skip
     weight = momentum * one if rules.dialect.momentum == "new" else one - momentum
     if rules.dialect.first_update == "replace" and k == 1:
         return one
     if rules.dialect.first_update == "debias" and weight > 0:
         return weight / settled(k, weight)
     return weight
+
+
+def debias_roundings(k: int, momentum: float | None, rules: Rules) -> float:
+    """Return how many roundings the divisor ``1 - (1 - a)^k`` of a debiased state is off by, relative to itself.
+
+    The kept weight is rounded and raised to the ``k``-th power: ``2 k`` roundings of a number up to 1,
+    of which the divisor, near ``k a`` for a small ``a``, may be a small part.
+    """
+    if momentum is None or rules.dialect.first_update != "debias":
+        return 0.0
+    weight = np.longdouble(momentum if rules.dialect.momentum == "new" else 1 - momentum)
+    return float(2 * k / settled(k, weight)) if weight > 0 else 0.0
 
 
 def settled(k: int, weight: np.longdouble) -> np.longdouble:

@@ -37,6 +37,7 @@ from conformance.definition.prediction import Expected, Key, Predicted, Predicti
 from conformance.definition.rules import Rules
 from conformance.definition.running_state import (
     Batch,
+    debias_roundings,
     effective_mode,
     kept_mean,
     kept_variance,
@@ -212,8 +213,9 @@ class _Simulation:
         weight = update_weight(self.state.updates + 1, self.layer.momentum, self.rules)
         factor = variance_factor(batch, self.rules, self.wide)
         kept = State(kept_mean(batch, self.rules), kept_variance(batch, self.rules))
+        settling = debias_roundings(self.state.updates + 1, self.layer.momentum, self.rules)
         errors = update_errors(self.state, self.errors, kept, call.errors.batch, float(weight), float(factor),
-                               self.precision)  # fmt: skip
+                               self.precision, settling)  # fmt: skip
         moved = self._kept(update(self.state, batch, self.layer.momentum, self.rules))
         kept_in = self._state_dtype()
         self.errors = StateErrors(
@@ -329,6 +331,7 @@ class _Simulation:
         bound = bound.astype(np.float64)
         if storing:
             bound = np.where(bound > 0, bound + self._storing(value, dtype), 0)
+        value = _overflowed(value, dtype)
         # What is not finite is expected as it is; a finite value beside it keeps its own bound.
         bound = np.where(np.isfinite(value), bound, 0)
         self.prediction[number, name] = Expected(value=value, tight=bound[0], plain=bound[1], dtype=dtype)
@@ -351,6 +354,14 @@ def _precision(case: Case, rules: Rules, wide: Any) -> Precision:
         computed_in = "float32"
     precision = precision_of(computed_in).with_rounding_of(precision_of(wide))
     return replace(precision, stored=max(0.0, float(ml_dtypes.finfo(case.dtype).eps) / 2))
+
+
+def _overflowed(value: Array, dtype: str) -> Array:
+    """Return the value with what is beyond the range of the dtype as infinity, as storing has it."""
+    info = ml_dtypes.finfo(dtype)
+    with np.errstate(invalid="ignore"):
+        beyond = np.abs(value) >= float(info.max) * (1 + float(info.eps) / 4)
+    return np.where(beyond, np.copysign(np.inf, value), value) if beyond.any() else value
 
 
 def _rounded(value: Array, dtype: str) -> Array:

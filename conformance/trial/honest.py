@@ -47,7 +47,7 @@ class Orders:
     def good(self) -> bool:
         """Tell whether the tight bound is meant for it: two passes, pairwise sums, nothing folded."""
         return (
-            self.sums in ("pairwise", "NumPy's") and self.variance.startswith("two-pass")
+            self.sums == "pairwise" and self.variance.startswith("two-pass")
             and self.normalise != "folded" and self.backward != "uncentred"
         )  # fmt: skip
 
