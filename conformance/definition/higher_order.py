@@ -10,7 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from conformance.definition.batch_norm import Array, Forward, Parameters, State, effective_gamma, forward, statistics
+from conformance.definition.batch_norm import (
+    Array,
+    Forward,
+    Parameters,
+    State,
+    average,
+    effective_gamma,
+    forward,
+    inverse_scale,
+    statistics,
+)
 from conformance.definition.bounds import Precision
 from conformance.definition.detached import second_in_nested_forward_mode, third_through_second
 from conformance.definition.gradients import gradients
@@ -120,10 +130,23 @@ def _call(point: Point, x: Any, parameters: Parameters, rules: Rules, *, folded:
     for _ in range(moves(point.mode, rules, with_backward=False)):
         moved = update(moved, batch, point.momentum, rules)
     call = forward(x, point.mode, point.shape, parameters, point.state, moved, rules)
-    if not folded:
-        return call
-    xhat = x * call.inverse - call.mean * call.inverse
-    return replace(call, xhat=xhat, y=call.y + effective_gamma(parameters, rules) * (xhat - call.xhat))
+    return _in_other_orders(call, rules) if folded else call
+
+
+def _in_other_orders(call: Forward, rules: Rules) -> Forward:
+    """Return the same forward with other roundings.
+
+    The output is folded, ``x / s - mean / s``, and the variance is ``avg((x - c) (x - mean))``, ``c`` the mean
+    held constant: derivatives written by hand often leave the direction uncentred, as that is in exact arithmetic.
+    """
+    y, straight = call.y, call.xhat
+    if call.mode == "train" and (rules.train_uses, rules.variance_centre) == ("batch", "mean"):
+        deviation, constant = call.x - call.mean, call.x - held(call.mean)
+        var = call.var + average((constant - deviation) * deviation, call.shape, rules)
+        inverse, slope = inverse_scale(call.mode, var, call.parameters.epsilon, rules)
+        call = replace(call, var=var, inverse=inverse, slope=slope)
+    xhat = call.x * call.inverse - call.mean * call.inverse
+    return replace(call, xhat=xhat, y=y + effective_gamma(call.parameters, rules) * (xhat - straight))
 
 
 def _in_forward_mode(call: Forward, rules: Rules) -> Any:
@@ -154,7 +177,8 @@ def error_bounds(
 
     The formulas are evaluated ``_DRAWS`` times with every operation erring by one rounding. The root
     mean square of what that moves, element-wise, but at least half of that of its channel, twice, is
-    multiplied by the growth of sums. The plain bound admits a kernel that folds scale and shift.
+    multiplied by the growth of sums. The plain bound admits other orders: folded scale and shift, a
+    direction that is not centred.
     ``state_errors`` are the error bounds of the state, ``(2, C, 1)``.
     """
     exact = derivatives(point, question, rules)
