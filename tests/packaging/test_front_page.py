@@ -15,7 +15,8 @@ from conformance.results.rows import SEVERITY
 from conformance.verdict.deviations import Deviation
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCS = sorted((ROOT / "docs").glob("*.md"))
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS]
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +64,12 @@ def test_commands_exist(page: Path) -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     assert set() == verbs - set(VERBS)
     assert set() == targets - set(re.findall(r"^([a-z]+):", makefile, flags=re.MULTILINE))
+
+
+def test_every_page_is_in_the_index() -> None:
+    """docs/README.md leads to every page beside it."""
+    index = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
+    assert [] == [page.name for page in DOCS if page.name != "README.md" and f"]({page.name})" not in index]
 
 
 def test_every_field_of_a_record_is_explained() -> None:
