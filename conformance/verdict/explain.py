@@ -51,6 +51,8 @@ def explain(
     singles: dict[tuple[str, ...], Rules] = {
         (name,): VARIANTS[name].applied_to(rules) for name in VARIANTS if VARIANTS[name].changes(rules)
     }
+    # Hundreds of predictions are tried; kept with the question they would fill the memory of a long run.
+    question = question.scratch()
     base = question.predict(rules)
     found = _matches(question, singles, observed, wanted, base)
     left = [key for key in wanted if not found[key].matches]

@@ -24,6 +24,10 @@ class Question:
         self.arrays = generate(case) if arrays is None else arrays
         self._predictions: dict[Rules, Prediction] = {}
 
+    def scratch(self) -> Question:
+        """Return the same question without what was predicted: for the many predictions that an explanation tries."""
+        return Question(self.case, self.arrays)
+
     def predict(self, rules: Rules) -> Prediction:
         """Return the prediction under ``rules``."""
         if rules not in self._predictions:
