@@ -255,3 +255,12 @@ def test_the_worst_verdict_counts() -> None:
     for place, one in enumerate(order):
         assert {one} == {worst([one, other]) for other in order[place:]}
     assert "agrees" == worst([])
+
+
+def test_what_explaining_tried_is_not_kept(ask: Asks, answer: Answers) -> None:
+    """A question that was explained keeps the predictions of its judgement only, not those of every variant."""
+    question = ask()
+    seen = replace(answer(question, "gamma ignored"), dialect=Dialect(running_variance="population"))
+    kept = len(question._predictions)
+    assert "differs" in verdicts(judge(question, seen)).values()
+    assert len(question._predictions) <= kept + 2
