@@ -7,10 +7,13 @@ import sys
 from pathlib import Path
 
 from conformance.cli.mutants import print_kills
+from conformance.corpus.coverage import coverage_page
 from conformance.corpus.lint import Finding, lint
 from conformance.corpus.load import checkout, load_definitions
 from conformance.corpus.page import definition_page
+from conformance.corpus.reported import reported_page
 from conformance.corpus.schema import schema_text
+from conformance.corpus.select import in_set
 from conformance.definition.clauses import CLAUSES
 from conformance.errors import UsageError
 from conformance.trial.choices import indistinct_options
@@ -31,7 +34,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--write",
         action="store_true",
-        help="regenerate docs/definition.md, docs/deviations.md and cases/case.schema.json (checkout only)",
+        help="regenerate the pages of docs/ that are made from cases, clauses and records, and cases/case.schema.json "
+        "(checkout only)",
     )
     parser.add_argument(
         "--mutants",
@@ -56,8 +60,8 @@ def execute(arguments: argparse.Namespace) -> int:
     findings = lint(definitions, whole=arguments.folder is None)
     if root is not None and arguments.folder is None:
         findings += stale(root)
+    asked = [case for definition in definitions for case in definition.cases if in_set(case, ())]
     if arguments.folder is None:
-        asked = [case for definition in definitions for case in definition.cases]
         findings += [Finding(_CHOICES, 1, message) for message in indistinct_options(asked)]
         findings += [Finding(_RECORDS, 1, message) for message in faults_of(load_deviations(), asked)]
     for finding in findings:
@@ -67,15 +71,17 @@ def execute(arguments: argparse.Namespace) -> int:
     sys.stdout.write(f"{cases} cases, {len(CLAUSES)} clauses, {found}\n")
     survived = 0
     if arguments.mutants is not None:
-        put = [case for definition in definitions for case in definition.cases]
-        survived = print_kills(put, whole=arguments.mutants == "all")
+        survived = print_kills(asked, whole=arguments.mutants == "all")
     return 1 if findings or survived else 0
 
 
 def generated() -> dict[str, str]:
     """Return the generated files of a checkout: path below its root to text."""
+    definitions = load_definitions()
     return {
         "docs/definition.md": definition_page(),
+        "docs/coverage.md": coverage_page([case for definition in definitions for case in definition.cases]),
+        "docs/reported_bugs.md": reported_page(definitions),
         "docs/deviations.md": deviations_page(),
         "cases/case.schema.json": schema_text(),
     }

@@ -24,6 +24,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--implementations", action="store_true", help="every adapter, and how to install what it lacks")
     what.add_argument("--variants", action="store_true", help="the named changes of the oracle that explain deviations")
     parser.add_argument("--case", action="append", default=[], metavar="PATTERN", help="only cases of this pattern")
+    parser.add_argument("--tag", action="append", default=[], metavar="TAG", help="cases with this tag too; repeatable")
 
 
 def execute(arguments: argparse.Namespace) -> int:
@@ -35,7 +36,7 @@ def execute(arguments: argparse.Namespace) -> int:
     if arguments.case and not arguments.cases:
         raise UsageError("--case goes with --cases", hint="conformance list --cases --case PATTERN")
     if arguments.cases:
-        lines = [case.id for case in select(load_corpus(), arguments.case)]
+        lines = [case.id for case in select(load_corpus(tags=arguments.tag), arguments.case)]
     elif arguments.variants:
         lines = [f"{name}: {variant.sentence}" for name, variant in VARIANTS.items()]
     else:

@@ -16,7 +16,7 @@ __all__ = ["raise_from"]
 _PLACE = re.compile(r"(?P<message>.*?)(?: - at `(?P<path>.*)`)?", re.DOTALL)
 _PART = re.compile(r"\.([A-Za-z0-9_]+)|\[(\d+|\.\.\.)\]")
 _HINTS = {
-    r"^[1-9][0-9]*(x[1-9][0-9]*){1,4}$": "a shape of rank 2 to 5, as 4x3x7",
+    r"^[0-9]+(x[0-9]+){1,4}$": "a shape of rank 2 to 5, as 4x3x7",
     r"^[a-z0-9]+(-[a-z0-9]+)*$": "lower-case words joined by hyphens",
     r"^[a-z][a-z0-9_]*$": "a lower-case label",
     r"^[0-9]+\.[0-9]+$": 'a clause number in quotes, as "3.1"',

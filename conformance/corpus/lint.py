@@ -12,7 +12,8 @@ import msgspec
 
 from conformance.corpus.case import Case
 from conformance.corpus.load import Definition
-from conformance.corpus.palette import EVALUATE_ONLY, PALETTE
+from conformance.corpus.palette import EVALUATE_ONLY, LARGE, PALETTE
+from conformance.corpus.reported import FILE, reported_bugs, strays
 from conformance.definition import clauses
 from conformance.definition.clauses import CLAUSES
 
@@ -24,6 +25,7 @@ _PROSE = re.compile(
     re.IGNORECASE,
 )
 _REPORT = re.compile(r"[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+#[1-9][0-9]*")
+_HINT = "; add it to conformance/corpus/reported_bugs.yaml"
 # What a case says about itself; all other fields make up its question.
 _DESCRIPTION = ("id", "fact", "clauses", "reported", "tags")
 
@@ -46,9 +48,10 @@ Lint: TypeAlias = Callable[[Sequence[Definition]], Iterable[Finding]]
 def lint(definitions: Sequence[Definition], *, whole: bool = True) -> list[Finding]:
     """Return what the lints find, in order of file and line.
 
-    ``whole`` says that the definitions are the whole corpus, which is to cite every clause.
+    ``whole`` says that the definitions are the suite's whole corpus, which is to cite every clause and
+    to name every bug that was reported, and no other.
     """
-    checks = LINTS if whole else [check for check in LINTS if check is not clauses_without_case]
+    checks = LINTS if whole else [check for check in LINTS if check not in _OF_THE_WHOLE]
     findings = [finding for check in checks for finding in check(definitions)]
     return sorted(findings, key=lambda finding: (finding.file, finding.line, finding.message))
 
@@ -102,7 +105,7 @@ def prose(definitions: Sequence[Definition]) -> Iterator[Finding]:
 
 
 def shapes_outside_palette(definitions: Sequence[Definition]) -> Iterator[Finding]:
-    """Find shapes outside the palette, and training forwards on one row, but for what is open or rejected."""
+    """Find shapes outside the palette, and training on one value per channel, but for what is open or rejected."""
     for definition in definitions:
         messages = (message for case in definition.cases for message in _odd_shapes(case))
         for message in dict.fromkeys(messages):
@@ -117,8 +120,26 @@ def odd_reports(definitions: Sequence[Definition]) -> Iterator[Finding]:
                 yield _finding(definition, f"reported: found {report!r}, expected owner/repository#number")
 
 
+def unknown_reports(definitions: Sequence[Definition]) -> Iterator[Finding]:
+    """Find reports that are none of the bugs on file."""
+    known = {bug.id for bug in reported_bugs()}
+    for definition in definitions:
+        named = {report: None for case in definition.cases for report in case.reported if report not in known}
+        for report in named:
+            if _REPORT.fullmatch(report):
+                yield _finding(definition, f"reported: {report} is none of the bugs on file{_HINT}")
+
+
+def stray_bugs(definitions: Sequence[Definition]) -> Iterator[Finding]:
+    """Find bugs on file that have neither a case nor a reason, or both."""
+    for line, message in strays(definitions, reported_bugs()):
+        yield Finding(FILE, line, message)
+
+
 LINTS: tuple[Lint, ...] = (
     clauses_without_case,
+    unknown_reports,
+    stray_bugs,
     repeated_clauses,
     duplicate_facts,
     duplicate_questions,
@@ -126,6 +147,7 @@ LINTS: tuple[Lint, ...] = (
     shapes_outside_palette,
     odd_reports,
 )
+_OF_THE_WHOLE = (clauses_without_case, unknown_reports, stray_bugs)
 
 
 def _finding(definition: Definition, message: str) -> Finding:
@@ -140,13 +162,13 @@ def _question(case: Case) -> str:
 
 
 def _odd_shapes(case: Case) -> Iterator[str]:
-    if case.open:
+    if case.open or LARGE in case.tags:
         return
     for step in case.steps:
         for position, label in enumerate(step.labels):
             shape = case.input(label).shape or case.shape
             trains = step.mode == "train" or (step.through_update is not None and position == 0)
             if shape in EVALUATE_ONLY and trains:
-                yield f"shape {shape} has one row and is trained on"
+                yield f"shape {shape} has one value per channel and is trained on"
             elif not step.rejected and shape not in PALETTE + EVALUATE_ONLY:
                 yield f"shape {shape} is outside the palette ({', '.join(PALETTE + EVALUATE_ONLY)})"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -15,6 +16,7 @@ from conformance.corpus.checks import check_case
 from conformance.corpus.expand import expand
 from conformance.corpus.faults import raise_from
 from conformance.corpus.marks import Mark, Node, fault, parse, plain
+from conformance.corpus.select import in_set, refuse_unknown_tags
 from conformance.errors import CaseError
 
 __all__ = ["NAME", "Definition", "checkout", "default_root", "load_corpus", "load_definitions", "load_file"]
@@ -44,17 +46,22 @@ def default_root() -> Path:
     return root / "cases" if root is not None else Path(str(resources.files("conformance").joinpath("cases")))
 
 
-def load_corpus(root: Path | None = None) -> tuple[Case, ...]:
-    """Return every case below ``root`` (default: ``default_root()``), files in order of their paths.
+def load_corpus(root: Path | None = None, tags: Sequence[str] = ()) -> tuple[Case, ...]:
+    """Return the default set below ``root`` (default: ``default_root()``), files in order of their paths.
+
+    These are the cases without a tag; those that have one of ``tags`` come with them.
 
     Raises:
         CaseError: a file is malformed, two cases share an id, or there are none.
+        UsageError: one of ``tags`` marks no case.
     """
-    return tuple(case for definition in load_definitions(root) for case in definition.cases)
+    cases = [case for definition in load_definitions(root) for case in definition.cases]
+    refuse_unknown_tags(tags, cases)
+    return tuple(case for case in cases if in_set(case, tags))
 
 
 def load_file(path: Path, root: Path) -> tuple[Case, ...]:
-    """Return the cases of one file below ``root``.
+    """Return the cases of one file below ``root``, tagged ones included.
 
     Raises:
         CaseError: the file is malformed, or two of its cases share an id.

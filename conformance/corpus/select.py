@@ -11,7 +11,7 @@ from functools import lru_cache
 from conformance.corpus.case import Case
 from conformance.errors import UsageError
 
-__all__ = ["matches", "select"]
+__all__ = ["in_set", "matches", "refuse_unknown_tags", "select"]
 
 _SYNTAX = "`*` stands for one whole segment: file/*, */name, file/name[*], file/name[dtype=float32,*]"
 _LAST = re.compile(r"(?P<name>[^\[\]]+)(?:\[(?P<parameters>[^\[\]]*)\])?")
@@ -47,6 +47,23 @@ def matches(pattern: str, case_id: str) -> bool:
     return _parse(pattern).covers(_parse(case_id, literal=True))
 
 
+def in_set(case: Case, tags: Sequence[str]) -> bool:
+    """Tell whether a case is in the default set, which those with a tag are not, or has one of ``tags``."""
+    return not case.tags or any(tag in tags for tag in case.tags)
+
+
+def refuse_unknown_tags(tags: Sequence[str], cases: Iterable[Case]) -> None:
+    """Refuse a tag that no case has.
+
+    Raises:
+        UsageError: says which, and what tags there are.
+    """
+    known = sorted({tag for case in cases for tag in case.tags})
+    for tag in tags:
+        if tag not in known:
+            raise UsageError(f"tag {tag!r} marks no case", hint=f"tags are: {', '.join(known) or 'none'}")
+
+
 def select(cases: Iterable[Case], patterns: Sequence[str]) -> tuple[Case, ...]:
     """Return the cases that any of the patterns covers, in their order; all if there is no pattern.
 
@@ -68,7 +85,7 @@ def _hint(pattern: str, cases: tuple[Case, ...]) -> str:
     names = dict.fromkeys(case.id.partition("[")[0] for case in cases)
     variations = [case.id for case in cases if case.id.startswith(pattern.partition("[")[0] + "[")]
     near = difflib.get_close_matches(pattern, variations or list(names), n=3, cutoff=0.4)
-    return f"near ones: {', '.join(near)}" if near else "`conformance list --cases` prints every id"
+    return f"near ones: {', '.join(near)}" if near else "`conformance list --cases` prints every id; see also --tag"
 
 
 @lru_cache(maxsize=4096)

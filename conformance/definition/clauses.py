@@ -115,6 +115,12 @@ _ALL = (
         "documentation of torch.nn.BatchNorm1d, keras.layers.BatchNormalization and flax.linen.BatchNorm",
     ),
     Clause(
+        "3.6",
+        "A batch weighs in the state by momentum alone, however many values it has.",
+        "momentum does not depend on n",
+        "clauses 3.1 and 3.2; reported where it failed: deeplearning4j/deeplearning4j#6648",
+    ),
+    Clause(
         "4.1",
         "A training forward moves the state exactly once, whether or not a gradient is taken afterwards.",
         "state after forward = state after forward and backward",
@@ -396,6 +402,24 @@ _ALL = (
         "In train, a shift and a scale of the input are taken out again, up to epsilon.",
         "y(x + b) = y(x); y(a x) as with epsilon / a^2",
         "clause 1.1",
+    ),
+    Clause(
+        "19.4",
+        "Each channel is normalised on its own: a change in one leaves output, gradients and state of the others.",
+        "y(x)[:, c] depends on x[:, c] only",
+        f"{_PAPER}, section 3 (each feature on its own)",
+    ),
+    Clause(
+        "19.5",
+        "Two batches joined have the statistics of all their values, not the average of the two statistics.",
+        "mean = p mean_1 + q mean_2, var = p var_1 + q var_2 + p q (mean_1 - mean_2)^2, p = n_1 / n, q = n_2 / n",
+        "clause 1.1 (law of total variance)",
+    ),
+    Clause(
+        "19.6",
+        "In evaluate, the output is affine in the input.",
+        "y(a x + b) = a y(x) + (1 - a) (beta - gamma * running_mean / s) + gamma * b / s",
+        "clause 5.1",
     ),
     Clause(
         "20.1",

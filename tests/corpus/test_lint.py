@@ -46,7 +46,7 @@ DEFECTS = {
         "- name: second",
         "- shape: 1x3\n    name: second",
         "7",
-        "shape 1x3 has one row and is trained on",
+        "shape 1x3 has one value per channel and is trained on",
     ),
     "odd-report": (
         "- name: second",
@@ -88,7 +88,7 @@ def test_a_defect_is_found(old: str, new: str, line: str, message: str, tmp_path
 def test_a_clause_without_case_is_found(tmp_path: Path) -> None:
     """A whole corpus cites every clause; one that it misses is found in the line that defines it."""
     (tmp_path / "a.yaml").write_text(GOOD, encoding="utf-8")
-    findings = lint(load_definitions(tmp_path))
+    findings = [one for one in lint(load_definitions(tmp_path)) if one.message.startswith("clause ")]
     assert len(CLAUSES) - 1 == len(findings)
     source = Path(__file__).parents[2].joinpath(findings[0].file).read_text(encoding="utf-8").splitlines()
     assert f'"{findings[0].message.split()[1]}",' == source[findings[0].line - 1].strip()
@@ -113,15 +113,15 @@ def test_the_palette_is_small_and_uneven() -> None:
 
 def test_every_shape_of_the_palette_is_used() -> None:
     """No shape stays in the palette unused."""
-    used = {case.input(label).shape for case in load_corpus() for step in case.steps for label in step.labels}
+    accepted = [(case, step) for case in load_corpus() if not case.open for step in case.steps if not step.rejected]
+    used = {case.input(label).shape for case, step in accepted for label in step.labels}
     assert set(PALETTE + EVALUATE_ONLY) == used
 
 
 def test_the_corpus_covers_the_ranges_it_claims() -> None:
-    """Enough cases, in both precisions, with epsilon from 1e-12 to 1 and variances from 1e-6 to 1e6."""
+    """All four precisions, with epsilon from 1e-12 to 1 and variances from 1e-6 to 1e6."""
     cases = load_corpus()
-    assert len(cases) >= 160
-    assert {"float32", "float64"} == {case.dtype for case in cases}
+    assert {"float64", "float32", "bfloat16", "float16"} == {case.dtype for case in cases}
     assert {1e-12, 1e-5, 1e-3, 1.0} <= {case.epsilon for case in cases}
     assert {1e-3, 1.0, 1e3} <= {case.x.scale for case in cases}
     assert {0, 0.1, 0.5, 0.9, 1, "cumulative"} <= {case.momentum for case in cases}
