@@ -89,7 +89,8 @@ def _judged(case: Case, who: Implementation, seen: Observation, deviations: Sequ
         for record in deviations
         if record.concerns_implementation(who.name, version, who.execution) and record.concerns_case(case.id)
     )
-    rows = judge(question_of(case), seen, concerned)
+    # Of what is declared unsupported only the verdict is kept: to explain it would take most of the time.
+    rows = judge(question_of(case), seen, concerned, explaining=seen.unsupported is None)
     if seen.unsupported is not None:
         verdict, explanation, rows = _declared_unsupported(seen.unsupported, rows)
     else:
