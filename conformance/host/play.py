@@ -121,20 +121,26 @@ class _Player:
     def higher_order(self, number: int, call: Call) -> None:
         """Ask for the derivatives of one call, each by a call of its own."""
         mode, label = ("train", call.train) if call.train is not None else ("evaluate", call.evaluate)
-        dy, v_x = (np.array(self.arrays[f"{name}:{number}"]) for name in ("dy", "v_x"))
+
+        def x() -> Array:
+            return self.input(label or "")
+
+        def given(name: str) -> Array:
+            return np.array(self.arrays[f"{name}:{number}"])
+
         if call.hvp:
             hvp = self.ability("hvp")
-            directions = {name: np.array(self.arrays[f"v_{name}:{number}"]) for name in call.hvp}
-            products = self.ask(lambda: dict(hvp(self.input(label or ""), mode, dy, directions)))
-            for name in call.hvp:
-                if name in products:
-                    self.keep(number, f"hvp_{name}", partial(products.get, name))
+            directions = {name: given(f"v_{name}") for name in call.hvp}
+            products = self.ask(lambda: dict(hvp(x(), mode, given("dy"), directions)))
+            for variable in call.hvp:
+                if variable in products:
+                    self.keep(number, f"hvp_{variable}", partial(products.get, variable))
         if call.third:
             third = self.ability("third")
-            self.keep(number, "third_x", lambda: third(self.input(label or ""), mode, dy, v_x))
+            self.keep(number, "third_x", lambda: third(x(), mode, given("dy"), given("v_x")))
         for order in call.jvp:
             quantity = "jvp_y" if order == 1 else f"jvp{order}_y"
-            self.keep(number, quantity, partial(self.ability("jvp"), self.input(label or ""), mode, v_x, order))
+            self.keep(number, quantity, partial(self.ability("jvp"), x(), mode, given("v_x"), order))
 
     def forward(self, number: int, call: Call) -> None:
         mode = "evaluate" if call.evaluate is not None else "train"
