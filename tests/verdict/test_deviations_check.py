@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from conformance.adapters.registry import known
 from conformance.corpus.case import Case
 from conformance.corpus.load import load_corpus
 from conformance.errors import DeviationError
@@ -33,6 +34,11 @@ def cases(ask: Asks) -> Sequence[Case]:
 def test_the_suites_own_records_hold() -> None:
     """Every record of the suite covers cases, and in each of them makes a difference."""
     check_against(load_deviations(), load_corpus())
+
+
+def test_the_suites_own_records_are_of_its_adapters() -> None:
+    """Every record of the suite is of an implementation that one of its adapters puts to it."""
+    assert [] == strangers(load_deviations(), {name.partition(":")[0] for name in known()})
 
 
 def test_a_fitting_record_holds(record: Records, cases: Sequence[Case]) -> None:
