@@ -60,7 +60,7 @@ def test_a_fault_of_the_judge_is_void(
 ) -> None:
     """An error in the suite's own judging is void, with the place where it was raised."""
 
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError("oops")
 
     monkeypatch.setattr(cell_module, "judge", fail)
