@@ -8,7 +8,7 @@ from typing import Any
 
 from conformance.definition.rules import Rules
 
-__all__ = ["VARIANTS", "Variant", "apply", "named"]
+__all__ = ["VARIANTS", "Variant", "apply", "named", "option_name"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,13 @@ def apply(names: Iterable[str], rules: Rules) -> Rules:
     return rules
 
 
+def option_name(choice: str, option: str) -> str:
+    """Return the name of the variant that is this option of this choice; a generic one if there is none."""
+    wanted = {choice: option}
+    return next((name for name, variant in VARIANTS.items() if variant.choices == wanted and not variant.mistakes),
+                f"{choice.replace('_', ' ')}: {option}")  # fmt: skip
+
+
 def named(*, choices: bool) -> tuple[str, ...]:
     """Return the names of the variants that are options of a choice, or of those that are mistakes."""
     return tuple(name for name, variant in VARIANTS.items() if bool(variant.choices) == choices)
@@ -68,6 +75,9 @@ _CHOICES = (
             running_variance="sample-over-n-1-epsilon"),
     _choice("momentum swapped", "The momentum weighs the old state, and 1 - momentum the batch.", momentum="old"),
     _choice("momentum not swapped", "The momentum weighs the new batch.", momentum="new"),
+    _choice("constants in float32", "Epsilon and 1 - momentum are float32 numbers, whatever the layer's dtype.",
+            constants="float32"),
+    _choice("constants in their own precision", "Epsilon and momentum are as precise as the layer.", constants="own"),
     _choice("first update replaces", "The first update replaces the state by the batch.", first_update="replace"),
     _choice("updates debiased", "The running statistics are divided by 1 - (1 - momentum)^k.", first_update="debias"),
     _choice("first update blends", "The first update blends like any other.", first_update="blend"),
@@ -119,6 +129,8 @@ _MISTAKES = (
              evaluate_uses="batch"),
     _mistake("initial statistics in evaluate", "Evaluate normalises with mean 0 and variance 1.",
              evaluate_uses="initial"),
+    _mistake("updated statistics in evaluate",
+             "Evaluate normalises with what its batch would make of the running statistics.", evaluate_uses="updated"),
     _mistake("gamma ignored", "The output is not scaled.", gamma="ignored"),
     _mistake("gamma without its sign", "The output is scaled by |gamma|.", gamma="absolute"),
     _mistake("gamma plus one", "The output is scaled by 1 + gamma.", gamma="plus one"),
@@ -173,6 +185,8 @@ _MISTAKES = (
     _mistake("dbeta averaged", "The gradient of beta is an average, not a sum.", dbeta="average"),
     _mistake("dbeta scaled", "The gradient of beta has the factor gamma.", dbeta="scaled"),
     _mistake("dbeta zero", "The gradient of beta is zero.", dbeta="zero"),
+    _mistake("dbeta in the input's precision", "The gradient of beta is rounded to the dtype of the input.",
+             dbeta="input precision"),
     _mistake("backward of the latest forward", "A backward uses the statistics of the latest forward.",
              backward_of="latest forward"),
     _mistake("backward of the current state", "A backward through an evaluate uses the running statistics of its own time,"
@@ -205,6 +219,7 @@ _MISTAKES = (
     _mistake("state kept in float32", "The running statistics are rounded to float32.", state_kept_in="float32"),
     _mistake("computed in float32", "Float64 input is computed in float32.", computed_in="float32"),
     _mistake("computed in float16", "The layer computes in float16.", computed_in="float16"),
+    _mistake("computed in bfloat16", "The layer computes in bfloat16.", computed_in="bfloat16"),
 )  # fmt: skip
 
 VARIANTS: dict[str, Variant] = {variant.name: variant for variant in (*_CHOICES, *_MISTAKES)}

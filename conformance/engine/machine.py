@@ -16,7 +16,9 @@ from conformance import __version__
 from conformance.corpus.case import Case
 from conformance.corpus.digest import digest
 from conformance.definition.clauses import CLAUSES
-from conformance.results.rows import CaseRow, RunRow
+from conformance.definition.variants import VARIANTS
+from conformance.results.rows import CaseRow, DeviationRow, RunRow
+from conformance.verdict.deviations import Deviation
 
 __all__ = ["case_row", "machine", "run_row"]
 
@@ -32,9 +34,13 @@ def machine() -> dict[str, str]:
 
 
 def run_row(
-    cases: Sequence[Case], *, corpus: Sequence[Case], not_installed: dict[str, str], selection: str = ""
-) -> RunRow:
-    """Return the first row of a run of ``cases`` out of ``corpus``; its columns are still unknown."""
+    cases: Sequence[Case], *, corpus: Sequence[Case], not_installed: dict[str, str], selection: str = "",
+    deviations: Sequence[Deviation] = (),
+) -> RunRow:  # fmt: skip
+    """Return the first row of a run of ``cases`` out of ``corpus``; its columns are still unknown.
+
+    ``deviations`` are the recorded ones that the run is held to.
+    """
     return RunRow(
         suite=__version__,
         started=datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -51,7 +57,16 @@ def run_row(
             }
             for clause in CLAUSES.values()
         },
+        deviations={record.name: _deviation_row(record) for record in deviations},
+        variants={name: variant.sentence for name, variant in VARIANTS.items()},
     )
+
+
+def _deviation_row(record: Deviation) -> DeviationRow:
+    return DeviationRow(
+        implementation=record.implementation, versions=record.versions, variants=record.variants,
+        reason=record.reason, proof=record.proof, upstream=record.upstream,
+    )  # fmt: skip
 
 
 def case_row(case: Case) -> CaseRow:

@@ -8,8 +8,8 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 
 __all__ = [
-    "FAILING", "SEVERITY", "CaseRow", "CellRow", "EndRow", "ImplementationRow", "MergedRunRow", "Number", "QuantityRow",
-    "Row", "RunRow", "Verdict", "number", "worst",
+    "FAILING", "SEVERITY", "CaseRow", "CellRow", "DeviationRow", "EndRow", "ImplementationRow", "MergedRunRow",
+    "Number", "QuantityRow", "Row", "RunRow", "Verdict", "number", "worst",
 ]  # fmt: skip
 
 Verdict: TypeAlias = Literal[
@@ -31,8 +31,9 @@ class QuantityRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     ``step`` counts from 1. ``expected`` and ``observed`` hold the values ``window[0]`` to
     ``window[1]`` (exclusive) of the array in C order: all of them where they are few, else those
     around the worst element. ``error`` and ``bound`` belong to the worst element, the one with the
-    largest ``ratio``; ``max_abs_error`` is the largest error anywhere. An error raised is the
-    quantity ``outcome``.
+    largest ``ratio``; ``max_abs_error`` is the largest error anywhere. ``channels`` and ``samples`` hold
+    the largest ratio in each channel and in each sample of the batch, where there are few and not all is
+    well. An error raised is the quantity ``outcome``.
     """
 
     step: int
@@ -59,6 +60,8 @@ class QuantityRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     explanation: str | None = None
     raises: str | None = None
     message: str | None = None
+    channels: tuple[Number, ...] | None = None
+    samples: tuple[Number, ...] | None = None
 
 
 class CellRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, tag_field="kind", tag="cell"):
@@ -95,6 +98,20 @@ class CaseRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     source: dict[str, Any] = {}
 
 
+class DeviationRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a recorded deviation says: of whom, why, how it was proved and where it was reported.
+
+    ``variants`` are names, explained in ``RunRow.variants``.
+    """
+
+    implementation: str
+    versions: str = ""
+    variants: tuple[str, ...] = ()
+    reason: str = ""
+    proof: str = ""
+    upstream: str = ""
+
+
 class MergedRunRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One of the runs that a merged file was made of: its run row, the corpus apart.
 
@@ -120,7 +137,8 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_
     """The first row: what was run, where, on what.
 
     ``cases_digest`` is the SHA-256 over the canonical JSON of all cases; ``selection`` is non-empty
-    if a part of the corpus was asked for; ``runs`` holds the run rows of merged files.
+    if a part of the corpus was asked for; ``runs`` holds the run rows of merged files. ``deviations`` are
+    the recorded deviations by name, ``variants`` the sentence that each variant of the oracle stands for.
     """
 
     suite: str
@@ -133,6 +151,8 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_
     selection: str = ""
     clauses: dict[str, dict[str, str]] = {}
     runs: tuple[MergedRunRow, ...] = ()
+    deviations: dict[str, DeviationRow] = {}
+    variants: dict[str, str] = {}
 
 
 class EndRow(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="end"):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import msgspec
 
 from conformance.definition.prediction import Expected, Key, Predicted, Refused, Same, Undetermined
 from conformance.definition.rules import Rules
-from conformance.definition.variants import apply
+from conformance.definition.variants import apply, option_name
 from conformance.host.observation import Observation, Raised
 from conformance.results.rows import QuantityRow
 from conformance.verdict.attribution import clause_of
@@ -141,7 +142,22 @@ class _Judgement:
         return array_row(
             key, clause, ruling.verdict, shown, final, discriminates=None if alike else ruling.discriminates,
             explanation=why, deviation=" + ".join(record.name for record in records) or None,
+            variant=self._choices(key, declared) if ruling.verdict == "deviates" and not records else None,
         )  # fmt: skip
+
+    def _choices(self, key: Key, declared: Expected) -> str | None:
+        """Name the declared options that set the prediction of a quantity apart from the reference's."""
+        own, paper = asdict(self.declared.dialect), asdict(self.reference.dialect)
+        unlike = [choice for choice in own if own[choice] != paper[choice]]
+        if len(unlike) > 1:  # those without which the same would be predicted have no part in it
+            unlike = [choice for choice in unlike if self._matters(key, declared, choice, paper[choice])] or unlike
+        return " + ".join(option_name(choice, own[choice]) for choice in unlike) or None
+
+    def _matters(self, key: Key, declared: Expected, choice: str, option: str) -> bool:
+        changed: dict[str, Any] = {choice: option}
+        rules = replace(self.declared, dialect=replace(self.declared.dialect, **changed))
+        other = self.question.predict(rules).get(key)
+        return not isinstance(other, Expected) or changes(declared, other)
 
     def _recorded(self, key: Key, declared: Expected) -> tuple[tuple[Deviation, ...], Expected | None]:
         """Return the records that change what is declared of the quantity, and what they predict together.

@@ -19,14 +19,17 @@ Array = NDArray[Any]
 
 #: Arrays of up to this many elements are kept whole in a results file.
 _WHOLE = 8
+#: Ratios by channel and by sample are kept of up to so many.
+_FEW = 16
 
 
 def array_row(
     key: Key, clause: str, verdict: Verdict, reference: Comparison, declared: Comparison | None, *,
-    discriminates: bool | None, explanation: str | None, deviation: str | None,
+    discriminates: bool | None, explanation: str | None, deviation: str | None, variant: str | None = None,
 ) -> QuantityRow:  # fmt: skip
     """Make the row of an array that was compared with the reference, and with the declared dialect."""
     worst = reference.worst
+    apart = verdict != "agrees"
     window = _window(reference.observed.shape, worst)
     return QuantityRow(
         step=key[0], name=key[1], clause=clause, verdict=verdict,
@@ -38,7 +41,9 @@ def array_row(
         expected=_cut(reference.expected.value, window), observed=_cut(reference.observed, window),
         declared=None if declared is None else _cut(declared.expected.value, window),
         declared_ratio=None if declared is None else _number(declared.ratio.max(initial=0.0), digits=4),
-        discriminates=discriminates, explanation=explanation, deviation=deviation,
+        discriminates=discriminates, explanation=explanation, deviation=deviation, variant=variant,
+        channels=_largest(reference.ratio, 1) if apart else None,
+        samples=_largest(reference.ratio, 0) if apart else None,
     )  # fmt: skip
 
 
@@ -57,6 +62,14 @@ def outcome_row(
 def open_row(key: Key, clause: str, group: str) -> QuantityRow:
     """Make the row of an observation that nothing is predicted for."""
     return QuantityRow(step=key[0], name=key[1], clause=clause, verdict="open", open=group)
+
+
+def _largest(ratio: Array, axis: int) -> tuple[Number, ...] | None:
+    """Return the largest ratio at each position of an axis of an ``(N, C, *spatial)`` array, if they are few."""
+    if ratio.ndim < 2 or not 1 < ratio.shape[axis] <= _FEW:
+        return None
+    others = tuple(other for other in range(ratio.ndim) if other != axis)
+    return tuple(_number(value, digits=3) for value in ratio.max(axis=others, initial=0.0))
 
 
 def _window(shape: tuple[int, ...], worst: tuple[int, ...]) -> tuple[int, int]:

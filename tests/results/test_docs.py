@@ -13,7 +13,7 @@ from conformance.results import rows
 from conformance.results.rows import SEVERITY
 
 DOCS = Path(__file__).parents[2] / "docs"
-RECORDS = ("RunRow", "CaseRow", "ImplementationRow", "MergedRunRow", "CellRow", "QuantityRow", "EndRow")
+RECORDS = ("RunRow", "CaseRow", "ImplementationRow", "DeviationRow", "MergedRunRow", "CellRow", "QuantityRow", "EndRow")
 
 
 @pytest.mark.parametrize("record", RECORDS)

@@ -102,6 +102,18 @@ def test_a_declared_option_deviates(ask: Asks, answer: Answers) -> None:
     assert row.declared is not None
     assert (True, None, "as the dialect declares") == (row.discriminates, row.deviation, row.explanation)
     assert row.declared != row.expected
+    assert "population running variance" == row.variant
+
+
+def test_a_declared_deviation_names_its_choice(ask: Asks, answer: Answers) -> None:
+    """Of several declared options the one that the quantity shows is named."""
+    question = ask()
+    dialect = Dialect(running_variance="population", first_update="replace")
+    named = {row.name: row.variant for row in judge(question, answer(question, dialect=dialect))}
+    assert {
+        "y": None, "running_mean": "first update replaces",
+        "running_var": "population running variance + first update replaces",
+    } == named  # fmt: skip
 
 
 def test_a_stale_declaration_is_changed(ask: Asks, answer: Answers) -> None:
