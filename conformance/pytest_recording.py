@@ -152,7 +152,8 @@ class Recording:
     def _run_row(self) -> RunRow:
         cases = select(self.asked.corpus, self.asked.patterns)
         absent = not_installed(self.asked.given, everything=self.asked.everything)
-        return run_row(cases, corpus=self.asked.corpus, not_installed=absent, selection=self._selection())
+        return run_row(cases, corpus=self.asked.corpus, not_installed=absent, selection=self._selection(),
+                       deviations=self.asked.deviations)  # fmt: skip
 
     def _selection(self) -> str:
         """Say what part of the corpus was asked for; empty for all of it."""

@@ -63,7 +63,7 @@ def execute(arguments: argparse.Namespace) -> int:
     names = adapters_to_run(arguments.adapter, everything=arguments.all)
     deviations = records_for(corpus, arguments.deviations, own_corpus=arguments.cases is None)
     absent = not_installed(arguments.adapter, everything=arguments.all)
-    run = run_row(cases, corpus=corpus, not_installed=absent, selection=" ".join(arguments.case))
+    run = run_row(cases, corpus=corpus, not_installed=absent, selection=" ".join(arguments.case), deviations=deviations)
     recorder = Recorder(arguments.output, run)
     try:
         failed = _run(arguments, cases, names, deviations, recorder)
