@@ -27,7 +27,8 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True):
 
     ``momentum`` weighs the new batch; ``None`` asks for the cumulative average. ``channel_axis``
     is where the implementation is to find the channels: ``second``, ``last``, or ``native``,
-    whatever suits it. A layer that is not ``tracked`` keeps no running statistics. Arrays reach the adapter in the canonical layout ``(N, C, *spatial)`` always.
+    whatever suits it. A layer that is not ``tracked`` keeps no running statistics. Arrays reach the
+    adapter in the canonical layout ``(N, C, *spatial)`` always.
     """
 
     channels: int

@@ -31,7 +31,7 @@ def _dx(call: Forward, dy: Array, rules: Rules) -> Array:
     deviation = call.x - call.mean
     through_mean = call.inverse * _averaged(call, dy, rules)
     # slope is the derivative of 1/s by the variance, and 2 * deviation / n that of the variance by x.
-    centred = deviation if rules.variance_centre == "mean" else call.x - held(call.mean)
+    centred: Array = deviation if rules.variance_centre == "mean" else call.x - held(call.mean)
     centred = _without_sum(call, centred, rules)
     through_variance = 2 * call.slope * centred * _averaged(call, dy * deviation, rules)
     if kind == "mean detached":
