@@ -9,10 +9,11 @@ from types import ModuleType
 
 import msgspec
 import pytest
+import yaml
 
 from conformance.cli.main import VERBS
 from conformance.results.rows import SEVERITY
-from conformance.verdict.deviations import Deviation
+from conformance.verdict.deviations import Deviation, load_deviations
 
 ROOT = Path(__file__).parents[2]
 DOCS = sorted((ROOT / "docs").glob("*.md"))
@@ -80,8 +81,9 @@ def test_every_field_of_a_record_is_explained() -> None:
     assert {field.name: field.required for field in msgspec.structs.fields(Deviation)} == shown
 
 
-def test_the_record_that_is_shown_is_real() -> None:
-    """The example of docs/deviations.md is an entry of the suite."""
+def test_the_record_that_is_shown_is_one() -> None:
+    """The example of docs/deviations.md is taken as a record, and is named as one of the suite is."""
     page = (ROOT / "docs" / "deviations.md").read_text(encoding="utf-8")
-    example = page.partition("```yaml\n")[2].partition("```")[0]
-    assert example in (ROOT / "conformance" / "deviations" / "torch.yaml").read_text(encoding="utf-8")
+    example = yaml.safe_load(page.partition("```yaml\n")[2].partition("```")[0])
+    (shown,) = msgspec.convert(example, list[Deviation])
+    assert shown.name in [record.name for record in load_deviations()]
