@@ -13,7 +13,7 @@ import pytest
 
 from conformance.corpus.case import Case
 from conformance.corpus.load import load_file
-from conformance.corpus.select import select
+from conformance.corpus.select import in_set, select
 from conformance.engine.cell import Cell
 from conformance.errors import ConformanceError
 from conformance.pytest_recording import CELL_PROPERTY, Asked, Recording
@@ -30,6 +30,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--adapter", action="append", default=[], metavar="NAME", help="adapter or module:Class; repeatable")
     add("--all", action="store_true", help="all adapters that are installed, every execution")
     add("--case", action="append", default=[], metavar="PATTERN", help="cases to run; repeatable")
+    add("--tag", action="append", default=[], metavar="TAG", help="cases with this tag too, e.g. large; repeatable")
     add("--output", type=Path, metavar="FOLDER", help="where results and report go (default: reports/latest)")
     add("--deviations", action="append", type=Path, default=[], metavar="FILE", help="further recorded deviations")
     add("--time-limit", type=float, default=60.0, metavar="SECONDS", help="for one case (default: 60)")
@@ -69,6 +70,7 @@ class CaseFile(pytest.File):
         """Expand the cases; no framework is imported."""
         asked = self.config.stash[_ASKED]
         cases = load_file(self.path, self.config.rootpath / "cases")
+        cases = tuple(case for case in cases if in_set(case, asked.tags))
         if asked.patterns:
             wanted = {case.id for case in select(asked.corpus, asked.patterns)}
             cases = tuple(case for case in cases if case.id in wanted)
@@ -133,6 +135,7 @@ class CellItem(pytest.Item):
             options.append(f"--adapter={self.adapter}")
         if self.config.getoption("--all"):
             options.append("--all")
+        options += [f"--tag={tag}" for tag in self.case.tags if tag in self.config.getoption("--tag")]
         file = os.path.relpath(self.path, self.config.invocation_params.dir)
         return shlex.join(["pytest", *options, f"{file}::{self.name}"])
 

@@ -38,6 +38,7 @@ class Asked:
         option = config.getoption
         self.root = config.rootpath / "cases"
         self.patterns: list[str] = option("--case")
+        self.tags: list[str] = option("--tag")
         self.given: list[str] = option("--adapter")
         self.everything: bool = option("--all")
         self.output: Path = option("--output") or config.rootpath / "reports" / "latest"
@@ -54,7 +55,7 @@ class Asked:
             ConformanceError: says which, and what to do.
         """
         check_time_limit(self.time_limit)
-        if self.given or self.everything or self.patterns or self.extra:
+        if self.given or self.everything or self.patterns or self.tags or self.extra:
             adapters_to_run(self.given, everything=self.everything)
             select(self.corpus, self.patterns)
             load_deviations(self.extra)
@@ -66,8 +67,8 @@ class Asked:
 
     @cached_property
     def corpus(self) -> tuple[Case, ...]:
-        """Return all cases."""
-        return load_corpus(self.root)
+        """Return the cases of the default set, and those with the tags that were asked for."""
+        return load_corpus(self.root, self.tags)
 
     @cached_property
     def deviations(self) -> tuple[Deviation, ...]:
@@ -158,7 +159,8 @@ class Recording:
     def _selection(self) -> str:
         """Say what part of the corpus was asked for; empty for all of it."""
         keyword = self.config.getoption("keyword", "")
-        parts = [*self.asked.patterns, f"-k {keyword!r}" if keyword else ""]
+        tags = [f"--tag {tag}" for tag in self.asked.tags]
+        parts = [*self.asked.patterns, *tags, f"-k {keyword!r}" if keyword else ""]
         narrower = [str(arg) for arg in self.config.args if "::" in str(arg) or str(arg).endswith(".yaml")]
         return " ".join(part for part in (*parts, *narrower) if part)
 

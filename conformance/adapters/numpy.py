@@ -240,6 +240,8 @@ class _Forward:
         done = gradients.gradients(call, upstream, rules)
         if rules.gradient_terms == "input precision" and call.mode == "train":
             done["x"] = self._rounded_terms(call, upstream)
+        if rules.dbeta == "input precision":
+            done["beta"] = done["beta"].astype(self.dtype).astype(self.layer.work)
         return {name: self._one(name, call, done, upstream, times) for name in wrt}
 
     def _rounded_terms(self, call: batch_norm.Forward, dy: Array) -> Array:

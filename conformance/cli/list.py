@@ -33,8 +33,8 @@ def execute(arguments: argparse.Namespace) -> int:
     Raises:
         UsageError: a pattern matches no case, or is given for another list.
     """
-    if arguments.case and not arguments.cases:
-        raise UsageError("--case goes with --cases", hint="conformance list --cases --case PATTERN")
+    if (arguments.case or arguments.tag) and not arguments.cases:
+        raise UsageError("--case and --tag go with --cases", hint="conformance list --cases --case PATTERN --tag TAG")
     if arguments.cases:
         lines = [case.id for case in select(load_corpus(tags=arguments.tag), arguments.case)]
     elif arguments.variants:

@@ -41,6 +41,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--all", action="store_true", help="all adapters that are installed, every execution")
     add("--case", action="append", default=[], metavar="PATTERN",
         help="cases to run, e.g. running_stats/* or */epsilon[dtype=float32,*]; repeatable (default: all)")
+    add("--tag", action="append", default=[], metavar="TAG",
+        help="cases with this tag too, e.g. large; repeatable (default: cases without a tag)")
     add("--cases", type=Path, metavar="FOLDER", help="where the case files are (default: the suite's own)")
     add("--output", type=Path, default=Path("reports/latest"), metavar="FOLDER",
         help="where results.jsonl and index.html go (default: reports/latest)")
@@ -58,12 +60,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace) -> int:
     """Run, print the summary and the report's path; return 0, 1, 2 or 3."""
     _check(arguments)
-    corpus = load_corpus(arguments.cases)
+    corpus = load_corpus(arguments.cases, arguments.tag)
     cases = select(corpus, arguments.case)
     names = adapters_to_run(arguments.adapter, everything=arguments.all)
     deviations = records_for(corpus, arguments.deviations, own_corpus=arguments.cases is None)
     absent = not_installed(arguments.adapter, everything=arguments.all)
-    run = run_row(cases, corpus=corpus, not_installed=absent, selection=" ".join(arguments.case), deviations=deviations)
+    selection = " ".join((*arguments.case, *(f"--tag {tag}" for tag in arguments.tag)))
+    run = run_row(cases, corpus=corpus, not_installed=absent, selection=selection, deviations=deviations)
     recorder = Recorder(arguments.output, run)
     try:
         failed = _run(arguments, cases, names, deviations, recorder)

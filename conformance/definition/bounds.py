@@ -158,6 +158,8 @@ def gradient_errors(
     gamma = np.abs(effective_gamma(call.parameters, rules))
     sum_size = row_sum(size)
     dbeta = c * u * sum_size
+    if rules.dbeta == "input precision":
+        dbeta = dbeta + precision.stored * np.abs(row_sum(dy))
     products = row_sum(np.abs(dy * call.xhat))
     folded = row_sum(size * (np.abs(call.x) + np.abs(call.mean))) * call.inverse
     dgamma = c * u * products + (size * errors.xhat).sum(axis=2, keepdims=True) + _PLAIN_ONLY * c * u * folded
@@ -190,7 +192,8 @@ def _train_bracket_error(
 
 def _bracket_terms(call: Forward, dy: Array) -> Array:
     """Return the sum of the sizes of the three terms of the training gradient, ``(C, n)``."""
-    total: Array = np.abs(dy) + np.abs(row_sum(dy)) / call.count + np.abs(call.xhat * row_sum(dy * call.xhat) / call.count)
+    through_variance = np.abs(call.xhat * row_sum(dy * call.xhat) / call.count)
+    total: Array = np.abs(dy) + np.abs(row_sum(dy)) / call.count + through_variance
     return total
 
 

@@ -27,7 +27,7 @@ class Rules:
     axes: Literal["channel", "position", "instance", "all"] = "channel"
     mask: Literal["used", "ignored", "count padded"] = "used"
     train_uses: Literal["batch", "running", "updated"] = "batch"
-    evaluate_uses: Literal["running", "batch", "initial"] = "running"
+    evaluate_uses: Literal["running", "batch", "initial", "updated"] = "running"
     gamma: Literal["used", "ignored", "absolute", "plus one", "after beta"] = "used"
     beta: Literal["used", "ignored"] = "used"
 
@@ -49,7 +49,7 @@ class Rules:
     evaluate_gradient: Literal["constant", "through statistics", "zero"] = "constant"
     dx_gamma: Literal["used", "missing"] = "used"
     dgamma: Literal["exact", "average", "uncentred", "unscaled", "zero", "batch in evaluate"] = "exact"
-    dbeta: Literal["exact", "average", "scaled", "zero"] = "exact"
+    dbeta: Literal["exact", "average", "scaled", "zero", "input precision"] = "exact"
     backward_of: Literal["its forward", "latest forward", "current state"] = "its forward"
     gradient_terms: Literal["working precision", "input precision"] = "working precision"
     repeated: Literal["same", "accumulates"] = "same"
@@ -62,7 +62,7 @@ class Rules:
 
     # Precision
     variance_algorithm: Literal["two-pass", "one-pass"] = "two-pass"
-    computed_in: Literal["own", "float32", "float16"] = "own"
+    computed_in: Literal["own", "float32", "float16", "bfloat16"] = "own"
     state_starts_in: Literal["own", "float32"] = "own"
     state_kept_in: Literal["own", "float32", "bfloat16", "float16"] = "own"
 

@@ -7,7 +7,6 @@ import sys
 
 import pytest
 
-from conformance.adapters.registry import known
 from conformance.cli.main import main
 from conformance.corpus.load import load_corpus
 from conformance.definition.variants import VARIANTS
@@ -75,3 +74,22 @@ def test_no_framework_is_imported(what: str) -> None:
     )
     done = subprocess.run([sys.executable, "-c", script, what], capture_output=True, text=True, check=True)
     assert "[]\n" == done.stderr
+
+
+def test_a_tag_adds_its_cases(capsys: Captured) -> None:
+    """Without its tag a case is not listed, with it the others are too."""
+    assert 0 == main(["list", "--cases", "--tag=large"])
+    lines = capsys.readouterr().out.splitlines()
+    assert {case.id for case in load_corpus()} < set(lines)
+    assert any(line.startswith("large/") for line in lines)
+
+
+def test_a_tag_that_marks_nothing(capsys: Captured) -> None:
+    """An unknown tag is bad input; those that there are are named."""
+    assert 2 == main(["list", "--cases", "--tag=larg"])
+    assert "tag 'larg' marks no case\n  hint: tags are: large" in capsys.readouterr().err
+
+
+def test_a_tag_is_of_cases() -> None:
+    """A tag beside another list than that of the cases is refused, not ignored."""
+    assert 2 == main(["list", "--variants", "--tag=large"])

@@ -329,3 +329,29 @@ def _wait_for_cells(folder: Path, count: int) -> None:
             return
         time.sleep(0.05)
     pytest.fail(f"no {count} cells within a minute")
+
+
+TAGGED = """\
+title: T
+cases:
+  - name: usual
+    fact: The mean of the batch is subtracted.
+    clauses: ["1.1"]
+    steps: [{train: a}]
+  - name: unusual
+    fact: The variance of the batch is divided by.
+    clauses: ["1.1"]
+    tags: [slow]
+    steps: [{train: b}]
+"""
+
+
+@pytest.mark.parametrize(("options", "cases"), [([], ["usual"]), (["--tag=slow"], ["usual", "unusual"])])
+def test_tagged_cases_are_run_where_asked_for(run: Runs, tmp_path: Path, options: list[str], cases: list[str]) -> None:
+    """The default set is the cases without a tag; ``--tag`` adds those that have it."""
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "mine.yaml").write_text(TAGGED, encoding="utf-8")
+    ended = run(*options, "--adapter=numpy", corpus=own)
+    assert 0 == ended.code, ended.err
+    assert [f"mine/{name}" for name in cases] == [cell.case for cell in ended.results.cells]

@@ -50,7 +50,7 @@ FAULTS = {
     "null-for-number": (CASE + "    epsilon:\n", "found nothing, expected a number"),
     "fraction-for-count": (CASE + "    repeat: 1.5\n", "7:13: found '1.5', expected an integer"),
     "count-of-zero": (CASE + "    repeat: 0\n", "7:13: found '0', expected an integer >= 1"),
-    "epsilon-of-zero": (CASE + "    epsilon: 0\n", "3:5: epsilon 0 and a negative running variance are for cases that are `open`"),
+    "epsilon-of-zero": (CASE + "    epsilon: 0\n", "3:5: epsilon 0 and a negative running variance are for cases that"),
     "momentum-above-one": (CASE + "    momentum: 1.5\n", "3:5: `momentum` is 1.5, expected 0 to 1 unless"),
     "momentum-word": (
         CASE + "    momentum: average\n",

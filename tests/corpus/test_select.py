@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from random import Random
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from conformance.corpus.load import load_corpus
-from conformance.corpus.select import matches, select
+from conformance.corpus.select import in_set, matches, refuse_unknown_tags, select
 from conformance.errors import UsageError
 
 CORPUS = load_corpus()
@@ -126,3 +127,22 @@ def test_a_pattern_that_matches_nothing_is_refused(pattern: str, hint: str) -> N
     """A pattern without a case names what comes near."""
     with pytest.raises(UsageError, match=hint):
         select(CORPUS, ["evaluate/*", pattern])
+
+
+@pytest.mark.parametrize(
+    ("tags", "asked", "wanted"),
+    [((), (), True), (("a",), (), False), (("a", "b"), ("b",), True), ((), ("b",), True), (("a",), ("b",), False)],
+)
+def test_a_tagged_case_is_in_the_set_that_asks_for_it(
+    tags: tuple[str, ...], asked: tuple[str, ...], wanted: bool
+) -> None:
+    """A case without tags always is; one with tags where one of them is asked for."""
+    case = msgspec.structs.replace(CORPUS[0], tags=tags)
+    assert wanted == in_set(case, asked)
+
+
+def test_an_unknown_tag_is_refused() -> None:
+    """A tag that no case has is bad input."""
+    with pytest.raises(UsageError, match="tag 'b' marks no case") as caught:
+        refuse_unknown_tags(["a", "b"], [msgspec.structs.replace(CORPUS[0], tags=("a",))])
+    assert "tags are: a" in str(caught.value)

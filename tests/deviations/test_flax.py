@@ -165,3 +165,39 @@ def test_flax_adds_up_16_bit_gradient_terms(dtype: Any) -> None:
         equal.append((seen == direct.astype(dtype) + statistics.astype(dtype)).mean())
     assert max(worst) > 5
     assert np.mean(equal) > 0.98
+
+
+def test_the_first_update_multiplies_the_old_state_in_float32() -> None:
+    """The running variance of a float64 layer is the float32 product of kept weight and 1, plus the exact variance."""
+    momentum = 0.1
+    x = np.random.default_rng(20150211).standard_normal((7, 3))
+    with jax.enable_x64(True):
+        module = linen.BatchNorm(
+            use_running_average=False, momentum=1 - momentum, use_scale=False, use_bias=False, use_fast_variance=False,
+            dtype=np.float64, param_dtype=np.float64,
+        )  # fmt: skip
+        _, moved = module.apply(module.init(jax.random.key(0), x), x, mutable=["batch_stats"])
+        seen = np.asarray(moved["batch_stats"]["var"])
+    assert "float64" == seen.dtype.name
+    kept = np.float64(np.float32(1 - momentum) * np.float32(1))
+    np.testing.assert_allclose(seen, kept + momentum * x.var(0), rtol=1e-15)
+    assert np.abs(seen - (1 - momentum) - momentum * x.var(0)).min() > 1e-8
+
+
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16], ids=["float16", "bfloat16"])
+def test_parameters_of_16_bits_are_evaluated_in_16_bits(dtype: Any) -> None:
+    """Operations in NumPy, each rounded to the dtype, come far closer to Flax than the exact value rounded once."""
+    rng = np.random.default_rng(20150211)
+    x, mean, scale, bias = (rng.standard_normal(shape).astype(dtype) for shape in ((40, 3), 3, 3, 3))
+    var = rng.uniform(0.5, 2, 3).astype(dtype)
+    module = linen.BatchNorm(use_running_average=True, epsilon=EPSILON, dtype=dtype, param_dtype=dtype)
+    variables = {"params": {"scale": scale, "bias": bias}, "batch_stats": {"mean": mean, "var": var}}
+    seen = np.asarray(module.apply(variables, x)).astype(np.float64)
+
+    factor = (1 / np.sqrt((var + dtype(EPSILON)).astype(np.float32))).astype(dtype) * scale
+    stepwise = ((x - mean) * factor + bias).astype(np.float64)
+    wide = [array.astype(np.float64) for array in (x, mean, var, scale, bias)]
+    exact_y = (wide[0] - wide[1]) / np.sqrt(wide[2] + EPSILON) * wide[3] + wide[4]
+    once = exact_y.astype(dtype).astype(np.float64)
+    assert np.abs(seen - exact_y).max() > 2 * np.abs(once - exact_y).max()
+    assert np.abs(seen - stepwise).max() <= np.abs(seen - exact_y).max() / 2

@@ -112,3 +112,30 @@ def test_autograd_notices_any_other_change() -> None:
     module.running_var.mul_(2)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         torch.autograd.grad(y, x, torch.from_numpy(DY))
+
+
+def dbeta(*, x_last: bool, dy_last: bool) -> tuple[Any, Any]:
+    """Return the gradient of a float32 beta for bfloat16 input, and the exact sum of the upstream one."""
+    rng = np.random.default_rng(20150211)
+    x, dy = (torch.from_numpy(rng.standard_normal((5, 3, 2, 4))).to(torch.bfloat16) for _ in range(2))
+    order = {False: torch.contiguous_format, True: torch.channels_last}
+    module = torch.nn.BatchNorm2d(3).eval()
+    y = module(x.contiguous(memory_format=order[x_last]))
+    (found,) = torch.autograd.grad(y, [module.bias], dy.contiguous(memory_format=order[dy_last]))
+    return found, dy.double().sum((0, 2, 3))
+
+
+@pytest.mark.parametrize("last", [False, True], ids=["contiguous", "channels-last"])
+def test_in_one_layout_the_gradient_of_beta_is_float32(last: bool) -> None:
+    """Where input and upstream gradient lie in memory alike, the sum is that of float32."""
+    found, exact = dbeta(x_last=last, dy_last=last)
+    torch.testing.assert_close(found.double(), exact, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("last", [False, True], ids=["contiguous", "channels-last"])
+def test_in_two_layouts_the_gradient_of_beta_is_rounded_to_bfloat16(last: bool) -> None:
+    """Where they do not, the gradient is float32 by its dtype and the exact sum rounded to bfloat16 by its value."""
+    found, exact = dbeta(x_last=last, dy_last=not last)
+    assert torch.float32 == found.dtype
+    assert torch.equal(exact.to(torch.bfloat16).float(), found)
+    assert (found.double() - exact).abs().max() > 1e-4

@@ -54,3 +54,13 @@ def test_options_select(tmp_path: Path, arguments: list[str]) -> None:
     assert {"cases/running_stats.yaml"} == {item.partition("::")[0] for item in items}
     if len(arguments) == 2:
         assert {"torch", "numpy"} == {item.rpartition("@")[2] for item in items}
+
+
+def test_tagged_cases_are_left_out_unless_asked_for(tmp_path: Path) -> None:
+    """``--tag`` adds the cases with that tag to those without one."""
+    files = ("cases/large.yaml", "cases/nan.yaml", "--adapter=torch")
+    without = [line for line in collected(tmp_path, *files) if "::" in line]
+    with_tag = [line for line in collected(tmp_path, *files, "--tag=large") if "::" in line]
+    assert {"cases/nan.yaml"} == {item.partition("::")[0] for item in without}
+    assert {"cases/nan.yaml", "cases/large.yaml"} == {item.partition("::")[0] for item in with_tag}
+    assert set(without) < set(with_tag)
