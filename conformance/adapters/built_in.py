@@ -66,5 +66,17 @@ BUILT_IN: dict[str, AdapterSpec] = {
         _spec("torch", "torch:Adapter", "torch", "torch", default=True),
         _spec("keras-tensorflow", "keras_tensorflow:Adapter", "tensorflow", "keras", _TENSORFLOW, default=True),
         _spec("flax-linen", "flax_linen:Adapter", "jax", "flax", "jax", default=True),
+        _spec("flax-linen:jit", "flax_linen:Jit", "jax", "flax", "jax"),
+        _spec("flax-linen-two-pass", "flax_linen:TwoPass", "jax", "flax", "jax"),
+        _spec("flax-nnx", "flax_nnx:Adapter", "jax", "flax", "jax"),
+        _spec("flax-nnx:jit", "flax_nnx:Jit", "jax", "flax", "jax"),
+        _spec("haiku", "haiku:Adapter", "haiku", "dm-haiku", "jax"),
+        _spec("haiku:jit", "haiku:Jit", "haiku", "dm-haiku", "jax"),
+        _spec("equinox-batch", "equinox:Batch", "equinox", "equinox", "jax"),
+        _spec("equinox-batch:jit", "equinox:BatchJit", "equinox", "equinox", "jax"),
+        _spec("equinox-ema", "equinox:Ema", "equinox", "equinox", "jax"),
+        _spec("equinox-ema:jit", "equinox:EmaJit", "equinox", "equinox", "jax"),
+        _spec("stax", "stax:Adapter", "stax", "jax"),
+        _spec("stax:jit", "stax:Jit", "stax", "jax"),
     )
 }

@@ -18,6 +18,7 @@ from conformance.adapters.contract import Array, Implementation, LayerConfig
 from conformance.adapters.contract import State as ContractState
 from conformance.definition import batch_norm, gradients, higher_order, running_state
 from conformance.definition.batch_norm import Parameters, State, by_channel, canonical, column
+from conformance.definition.constants import kept_constants
 from conformance.definition.dialect import Dialect
 from conformance.definition.rules import Rules
 
@@ -49,6 +50,7 @@ class Adapter(BaseAdapter):
 
 class _Layer:
     def __init__(self, config: LayerConfig, state: ContractState, rules: Rules) -> None:
+        config = kept_constants(config, rules.dialect)
         self.config, self.rules = config, rules
         self.work: Any = np.float64 if "float64" in (config.dtype, config.param_dtype) else np.float32
         if rules.computed_in != "own":
@@ -158,6 +160,8 @@ class _Layer:
         for _ in range(running_state.moves(mode, self.rules, with_backward=False) if may_move else 0):
             moved = self._moved(moved, batch)
         used = self._used(self.state), self._used(moved)
+        if mode == "evaluate" and self.rules.evaluate_uses == "updated":
+            used = self._used(self.state), self._used(self._moved(self.state, batch))
         call = batch_norm.forward(rows, mode, x.shape, self.parameters, *used, self.rules, weights)
         return _Forward(self, batch, call, x.dtype), moved
 

@@ -11,6 +11,7 @@ UNDECLARED = "undeclared"
 
 RunningVariance = Literal["sample", "population", "over-n-1-epsilon", "sample-over-n-1-epsilon"]
 Momentum = Literal["new", "old"]
+Constants = Literal["own", "float32"]
 FirstUpdate = Literal["blend", "replace", "debias"]
 UpdateGradient = Literal["undeclared", "detached", "differentiable"]
 Recomputation = Literal["undeclared", "once", "again"]
@@ -29,7 +30,8 @@ class Dialect:
     population variance ``var`` of ``n`` values: ``sample`` ``n/(n-1)``; ``population`` ``1``;
     ``over-n-1-epsilon`` ``n/(n-1-epsilon)``; ``sample-over-n-1-epsilon`` the product of the first
     and the last. ``momentum`` says what the number given to the layer, seen through its adapter,
-    weighs: the ``new`` batch or the ``old`` state. ``recomputation``: whether a forward that the
+    weighs: the ``new`` batch or the ``old`` state. ``constants`` are epsilon and momentum: kept as
+    they are, or in ``float32`` whatever the layer's dtype, which a float64 layer shows. ``recomputation``: whether a forward that the
     backward does ``again`` moves the state again. A ``frozen`` layer in train uses batch statistics
     and moves its state (``A``), leaves it (``B``), or uses the running statistics (``C``).
     ``untracked`` is what evaluate uses where no running statistics are kept.
@@ -40,6 +42,7 @@ class Dialect:
 
     running_variance: RunningVariance = field(default="sample", metadata={"clause": "3.2"})
     momentum: Momentum = field(default="new", metadata={"clause": "3.1"})
+    constants: Constants = field(default="own", metadata={"clause": "3.1"})
     first_update: FirstUpdate = field(default="blend", metadata={"clause": "3.5"})
     statistics_gradient: StatisticsGradient = field(
         default="undeclared", metadata={"clause": "7.3", "silent": True}

@@ -32,6 +32,7 @@ from conformance.definition.bounds import (
     precision_of,
     update_errors,
 )  # fmt: skip
+from conformance.definition.constants import kept_constants
 from conformance.definition.gradients import gradients, statistics_gradients, update_gradient
 from conformance.definition.prediction import Expected, Key, Predicted, Prediction, Refused, Same, Undetermined
 from conformance.definition.rules import Rules
@@ -74,7 +75,7 @@ class _Call:
 
 class _Simulation:
     def __init__(self, case: Case, arrays: Mapping[str, Array], rules: Rules) -> None:
-        layer = case.layer
+        layer = kept_constants(case.layer, rules.dialect)
         self.case, self.layer, self.arrays, self.rules = case, layer, arrays, rules
         self.wide: Any = np.longdouble if "float64" in (layer.dtype, layer.param_dtype) else np.float64
         self.precision = _precision(case, rules, self.wide)
@@ -98,7 +99,7 @@ class _Simulation:
 
     def take(self, number: int, step: Step) -> None:
         """Do one step and predict what is read after it."""
-        if step.rejected:
+        if step.rejected or (step.evaluate is not None and self._refuses_evaluate()):
             self.prediction[number, "outcome"] = Refused()
         elif step.freeze is not None:
             self.frozen = step.freeze
@@ -108,24 +109,26 @@ class _Simulation:
             self._through_update(number, step)
         elif step.backward is not None:
             self._backward(number, step, self.calls[step.backward])
-        elif step.evaluate is not None and self._refuses_evaluate():
-            self.prediction[number, "outcome"] = Refused()
         elif step.differentiates:
             self._differentiate(number, step)
         else:
-            call = self._forward(step, step.mode or "train", with_backward=False)
-            if step.name is not None:
-                self.calls[step.name] = call
-                self.numbers[step.name] = number
-            if step.recompute:
-                self._recompute(call)
-            if "y" in step.observe:
-                self._expect_rows(number, "y", call.forward.y, call.errors.y, call.forward.shape)
-            if step.same_as is not None:
-                self._expect_same(number, step, call)
-            if step.gradients:
-                self._backward(number, step, call)
+            self._call(number, step)
         self._read_state(number, step)
+
+    def _call(self, number: int, step: Step) -> None:
+        """Do a forward, and its backward where gradients are asked for in the same step."""
+        call = self._forward(step, step.mode or "train", with_backward=False)
+        if step.name is not None:
+            self.calls[step.name] = call
+            self.numbers[step.name] = number
+        if step.recompute:
+            self._recompute(call)
+        if "y" in step.observe:
+            self._expect_rows(number, "y", call.forward.y, call.errors.y, call.forward.shape)
+        if step.same_as is not None:
+            self._expect_same(number, step, call)
+        if step.gradients:
+            self._backward(number, step, call)
 
     def _differentiate(self, number: int, step: Step) -> None:
         """Predict higher derivatives of a call; the state stays, since nothing says what becomes of it."""
@@ -195,11 +198,15 @@ class _Simulation:
         before, before_errors = self.state, self.errors
         moved = self.state
         times = moves(mode, self.rules, with_backward=with_backward) if may_move else 0
-        for _ in range(times):
+        would_be = mode == "evaluate" and self.rules.evaluate_uses == "updated"
+        for _ in range(times or would_be):
             moved = update(moved, batch, self.layer.momentum, self.rules)
         done = forward(rows, mode, x.shape, self.parameters, before, moved, self.rules, weights)
         self.called += 1
-        call = _Call(done, forward_errors(done, before_errors, self.precision, self.rules), self.called)
+        errors = forward_errors(done, before_errors, self.precision, self.rules)
+        if would_be:
+            errors = forward_errors(done, self._moved_errors(batch, errors.batch), self.precision, self.rules)
+        call = _Call(done, errors, self.called)
         for _ in range(times):
             self._move(batch, call)
         self.latest = call
@@ -210,18 +217,22 @@ class _Simulation:
 
     def _move(self, batch: Batch, call: _Call) -> None:
         """Update the state with one batch, its errors along with it, rounded to how it is kept."""
-        weight = update_weight(self.state.updates + 1, self.layer.momentum, self.rules)
-        factor = variance_factor(batch, self.rules, self.wide)
-        kept = State(kept_mean(batch, self.rules), kept_variance(batch, self.rules))
-        settling = debias_roundings(self.state.updates + 1, self.layer.momentum, self.rules)
-        errors = update_errors(self.state, self.errors, kept, call.errors.batch, float(weight), float(factor),
-                               self.precision, settling)  # fmt: skip
+        errors = self._moved_errors(batch, call.errors.batch)
         moved = self._kept(update(self.state, batch, self.layer.momentum, self.rules))
         kept_in = self._state_dtype()
         self.errors = StateErrors(
             errors.mean + self._storing(moved.mean, kept_in), errors.var + self._storing(moved.var, kept_in)
         )
         self.state = moved
+
+    def _moved_errors(self, batch: Batch, of_batch: StateErrors) -> StateErrors:
+        """Bound the errors of the state that an update with this batch makes."""
+        weight = update_weight(self.state.updates + 1, self.layer.momentum, self.rules)
+        factor = variance_factor(batch, self.rules, self.wide)
+        kept = State(kept_mean(batch, self.rules), kept_variance(batch, self.rules))
+        settling = debias_roundings(self.state.updates + 1, self.layer.momentum, self.rules)
+        return update_errors(self.state, self.errors, kept, of_batch, float(weight), float(factor),
+                             self.precision, settling)  # fmt: skip
 
     def _kept(self, state: State) -> State:
         """Return the state rounded to how it is kept."""

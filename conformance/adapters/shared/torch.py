@@ -16,7 +16,7 @@ from torch.utils.checkpoint import checkpoint
 from conformance.adapters.contract import Array, LayerConfig, State
 from conformance.corpus.case import Case
 
-__all__ = ["Forward", "Layer", "ModuleLayer", "build_module", "to_numpy", "to_tensor", "unsupported"]
+__all__ = ["Forward", "Layer", "ModuleLayer", "along", "build_module", "to_numpy", "to_tensor", "unsupported"]
 
 _MODULES = {2: torch.nn.BatchNorm1d, 3: torch.nn.BatchNorm1d, 4: torch.nn.BatchNorm2d, 5: torch.nn.BatchNorm3d}
 _NAMES = {"weight": "gamma", "bias": "beta"}
@@ -108,7 +108,7 @@ class Layer(ABC):
 
         derivative: Callable[[torch.Tensor], Any] = output
         for _ in range(order):
-            derivative = _along(derivative, v)
+            derivative = along(derivative, v)
         return self.array(derivative(self.tensor(x)))
 
     def get_state(self) -> State:
@@ -251,6 +251,6 @@ def to_numpy(tensor: torch.Tensor) -> Array:
     return np.asarray(tensor.numpy())
 
 
-def _along(function: Callable[[torch.Tensor], Any], v: torch.Tensor) -> Callable[[torch.Tensor], Any]:
+def along(function: Callable[[torch.Tensor], Any], v: torch.Tensor) -> Callable[[torch.Tensor], Any]:
     """Return the derivative of a function along ``v``, by forward mode."""
     return lambda x: torch.func.jvp(function, (x,), (v,))[1]

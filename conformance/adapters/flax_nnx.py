@@ -1,0 +1,92 @@
+"""Flax on JAX: ``flax.nnx.BatchNorm``, eager and under ``jax.jit``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import flax
+import flax.nnx
+import flax.serialization
+import jax
+import jax.numpy as jnp
+
+from conformance.adapters.contract import Adapter as BaseAdapter
+from conformance.adapters.contract import Implementation, LayerConfig, State
+from conformance.adapters.shared.jax import Masked, Replicated, Variables, refuses_replicas
+from conformance.corpus.case import Case
+from conformance.definition.dialect import Dialect
+
+__all__ = ["Adapter", "Jit"]
+
+_NAMES = {"gamma": "scale", "beta": "bias", "running_mean": "mean", "running_var": "var"}
+
+
+class Adapter(BaseAdapter):
+    """One module per layer, split into its definition and its variables, which are merged for each call."""
+
+    execution = "eager"
+
+    def describe(self) -> Implementation:
+        """Name Flax and JAX with their versions."""
+        return Implementation(
+            name="flax-nnx", versions={"flax": flax.__version__, "jax": jax.__version__}, execution=self.execution,
+            documentation="https://flax.readthedocs.io/en/stable/api_reference/flax.nnx/nn/normalization.html",
+        )  # fmt: skip
+
+    def dialect_for(self, layer: LayerConfig) -> Dialect:
+        """Declare the population variance; split from the module, variables are values, and differentiable."""
+        return Dialect(
+            running_variance="population", statistics_gradient="leaf", update_gradient="differentiable",
+            recomputation="once",
+        )  # fmt: skip
+
+    def unsupported(self, case: Case) -> str | None:
+        """Refuse what the module has no argument for."""
+        if case.momentum == "cumulative":
+            return "nnx.BatchNorm has no cumulative average: momentum is a number"
+        if not case.tracked and any(step.evaluate is not None for step in case.steps):
+            return "nnx.BatchNorm always keeps running statistics"
+        if any(step.freeze is not None for step in case.steps):
+            return "an nnx module has no gesture for freezing: the caller chooses the variables to differentiate by"
+        return refuses_replicas(case)
+
+    def create(self, layer: LayerConfig, state: State) -> _Layer:
+        """Build the module and overwrite its variables."""
+        return _Layer(layer, state, self.execution)
+
+
+class Jit(Adapter):
+    """The same under ``jax.jit``; momentum and epsilon are constants of the compiled function."""
+
+    execution = "jit"
+
+
+class _Layer(Masked, Replicated):
+    def __init__(self, config: LayerConfig, state: State, execution: str) -> None:
+        super().__init__(config, execution, last=config.channel_axis != "second")
+        momentum: Any = None if config.momentum is None else 1 - config.momentum
+        self.module = flax.nnx.BatchNorm(
+            config.channels, axis=-1 if self.last else 1,
+            momentum=momentum,  # weighs the old state; without one it is left to Flax to refuse
+            epsilon=config.epsilon, dtype=jnp.dtype(config.dtype), param_dtype=jnp.dtype(config.param_dtype),
+            use_scale=config.gamma, use_bias=config.beta, rngs=flax.nnx.Rngs(0),
+        )  # fmt: skip
+        pure = flax.nnx.to_pure_dict(flax.nnx.state(self.module))
+        self.variables = {name: pure[leaf] for name, leaf in _NAMES.items() if leaf in pure}
+        self.set_state(state)
+
+    def apply(self, variables: Variables, x: Any, mode: str, **options: Any) -> tuple[Any, Variables]:
+        """Merge module and variables, call it, and take its statistics out again."""
+        definition, state = flax.nnx.split(self.module)
+        flax.nnx.replace_by_pure_dict(state, {_NAMES[name]: value for name, value in variables.items()})
+        module = flax.nnx.merge(definition, state)
+        module.axis_name = options.get("axis_name")
+        y = module(x, use_running_average=mode == "evaluate", mask=options.get("mask"))
+        return y, {} if mode == "evaluate" else {"running_mean": module.mean[...], "running_var": module.var[...]}
+
+    def reload(self) -> _Layer:
+        """Write the variables to bytes, as a plain dictionary, and read them into a new layer's."""
+        fresh = _Layer(self.config, {}, self.execution)
+        written = flax.serialization.to_bytes(self.variables)
+        fresh.variables = flax.serialization.from_bytes(fresh.variables, written)
+        return fresh

@@ -1,0 +1,91 @@
+"""Stax, JAX' example library: ``jax.example_libraries.stax.BatchNorm``, eager and under ``jax.jit``."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import jax
+from jax.example_libraries import stax
+
+from conformance.adapters.contract import Adapter as BaseAdapter
+from conformance.adapters.contract import Implementation, LayerConfig, State
+from conformance.adapters.shared.jax import Layer, Variables
+from conformance.corpus.case import Case
+from conformance.definition.dialect import Dialect
+
+__all__ = ["Adapter", "Jit"]
+
+
+class Adapter(BaseAdapter):
+    """A function of beta and gamma that knows no mode: it has no running statistics."""
+
+    execution = "eager"
+
+    def describe(self) -> Implementation:
+        """Name JAX with its version."""
+        return Implementation(
+            name="stax", versions={"jax": jax.__version__}, execution=self.execution,
+            documentation="https://docs.jax.dev/en/latest/jax.example_libraries.stax.html",
+        )  # fmt: skip
+
+    def dialect_for(self, layer: LayerConfig) -> Dialect:
+        """Declare that evaluating uses the statistics of the batch."""
+        return Dialect(untracked="batch", recomputation="once")
+
+    def unsupported(self, case: Case) -> str | None:
+        """Refuse what needs running statistics."""
+        if case.tracked and any(_needs_state(step) for step in case.steps):
+            return "stax.BatchNorm keeps no running statistics"
+        if any(step.freeze is not None for step in case.steps):
+            return "a stax layer has no gesture for freezing: parameters are values that the caller updates or not"
+        if any(step.masked for step in case.steps):
+            return "stax.BatchNorm takes no mask"
+        if any(step.replicas is not None for step in case.steps):
+            return "stax.BatchNorm does not synchronise"
+        if case.layer.dtype != case.layer.param_dtype:
+            return "stax.BatchNorm has no dtype of its own: its output has the promoted one of input and parameters"
+        return None
+
+    def create(self, layer: LayerConfig, state: State) -> _Layer:
+        """Make the layer's functions, initialise its parameters and overwrite them."""
+        return _Layer(layer, state, self.execution)
+
+
+class Jit(Adapter):
+    """The same under ``jax.jit``; epsilon is a constant of the compiled function."""
+
+    execution = "jit"
+
+
+class _Layer(Layer):
+    def __init__(self, config: LayerConfig, state: State, execution: str) -> None:
+        super().__init__(config, execution, last=config.channel_axis != "second")
+        channels = config.rank - 1 if self.last else 1
+        others = tuple(axis for axis in range(config.rank) if axis != channels)
+        initialise, self.function = stax.BatchNorm(
+            others, epsilon=config.epsilon, center=config.beta, scale=config.gamma
+        )
+        shape = tuple(config.channels if axis == channels else 1 for axis in range(config.rank))
+        _, (beta, gamma) = initialise(jax.random.key(0), shape)
+        made = {"gamma": gamma, "beta": beta}
+        self.variables = {name: value for name, value in made.items() if getattr(config, name)}
+        self.set_state({name: array for name, array in state.items() if name in made})
+
+    def apply(self, variables: Variables, x: Any, mode: str, **options: Any) -> tuple[Any, Variables]:
+        """Call the function, which knows no mode."""
+        return self.function((variables.get("beta", ()), variables.get("gamma", ())), x), {}
+
+    def reload(self) -> _Layer:
+        """Pickle the parameters, as JAX' examples do, for a new layer."""
+        fresh = _Layer(self.config, {}, self.execution)
+        fresh.variables = pickle.loads(pickle.dumps(self.variables))  # noqa: S301 our own bytes
+        return fresh
+
+
+def _needs_state(step: Any) -> bool:
+    """Tell whether a step of a tracked layer uses or reads running statistics."""
+    if step.mode == "evaluate" and (step.observe or step.gradients or step.differentiates):
+        return True
+    running = {"running_mean", "running_var"}
+    return step.through_update is not None or bool(running & {*step.observe, *step.gradients})

@@ -1,0 +1,94 @@
+"""PyTorch: the modules under ``torch.compile``, by inductor; needs a C++ compiler on CPUs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch._dynamo
+from torch._dynamo.utils import counters
+
+from conformance.adapters.contract import Adapter as BaseAdapter
+from conformance.adapters.contract import Implementation, LayerConfig, State
+from conformance.adapters.shared import torch as shared
+from conformance.adapters.shared.torch import Tensors
+from conformance.corpus.case import Case
+from conformance.definition.dialect import Dialect
+
+__all__ = ["Adapter"]
+
+# Hosts run side by side; a pool of compiler processes would outlive none of them quickly.
+os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
+# Silently eager would be no answer: a graph that breaks, or a limit that is hit, raises.
+torch._dynamo.config.fail_on_recompile_limit_hit = True  # noqa: SLF001
+
+
+class Adapter(BaseAdapter):
+    """One compiled module per layer, after forgetting those of earlier layers."""
+
+    def __init__(self) -> None:
+        self.lacking = _lacking()
+
+    def describe(self) -> Implementation:
+        """Name PyTorch, its version, and the compiler."""
+        return Implementation(
+            name="torch", versions={"torch": torch.__version__}, execution="compile",
+            documentation="https://docs.pytorch.org/docs/stable/generated/torch.compile.html",
+            settings={"backend": "inductor", "fullgraph": "True"},
+        )  # fmt: skip
+
+    def dialect_for(self, layer: LayerConfig) -> Dialect:
+        """Declare what the module does when it is not compiled."""
+        return Dialect(
+            statistics_gradient="refused", update_gradient="detached", recomputation="again", frozen="A",
+            untracked="batch",
+        )  # fmt: skip
+
+    def unsupported(self, case: Case) -> str | None:
+        """Refuse higher derivatives, and everything without a C++ compiler."""
+        if any(step.hvp or step.third for step in case.steps):
+            return "a compiled backward is not differentiable (torch.compile does not support double backward)"
+        return self.lacking or shared.unsupported(case)
+
+    def create(self, layer: LayerConfig, state: State) -> _Layer:
+        """Build the module and have it compiled when it is called."""
+        torch._dynamo.reset()  # noqa: SLF001  (public by its documentation: torch.compiler.reset is the same)
+        return _Layer(layer, state)
+
+
+class _Layer(shared.ModuleLayer):
+    def __init__(self, config: LayerConfig, state: State) -> None:
+        super().__init__(config, state)
+        self.compiled = torch.compile(self.module, fullgraph=True)
+        self.with_others = torch.compile(super().call, fullgraph=True)
+
+    def call(self, x: torch.Tensor, mode: str, buffers: Tensors | None = None) -> Any:
+        """Set the mode and call what was compiled.
+
+        Raises:
+            RuntimeError: nothing was compiled.
+        """
+        self.module.train(mode == "train")
+        return _proved(lambda: self.compiled(x) if buffers is None else self.with_others(x, mode, buffers))
+
+
+def _proved(call: Callable[[], Any]) -> Any:
+    """Call, and raise unless PyTorch has compiled a graph since it was reset and ran no frame as it stands."""
+    y = call()
+    stats, frames = counters["stats"], counters["frames"]
+    if not stats["unique_graphs"] or frames["total"] != frames["ok"]:
+        raise RuntimeError(f"torch.compile compiled nothing: {dict(stats)}, {dict(frames)}")
+    return y
+
+
+def _lacking() -> str | None:
+    """Return what inductor cannot do without, where it is lacking."""
+    from torch._inductor import cpp_builder, exc  # noqa: PLC0415  (not every PyTorch has it)
+
+    try:
+        cpp_builder.get_cpp_compiler()
+    except exc.InvalidCxxCompiler:
+        return "inductor needs a C++ compiler, and finds none: install g++, or name one in CXX"
+    return None
