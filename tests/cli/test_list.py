@@ -37,7 +37,7 @@ def test_a_pattern_that_matches_nothing(capsys: Captured) -> None:
 def test_a_pattern_is_of_cases(capsys: Captured) -> None:
     """A pattern beside another list than that of the cases is refused, not ignored."""
     assert 2 == main(["list", "--variants", "--case=running_stats/*"])
-    assert "--case goes with --cases" in capsys.readouterr().err
+    assert "go with --cases" in capsys.readouterr().err
 
 
 def test_implementations(capsys: Captured) -> None:
