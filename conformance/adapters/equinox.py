@@ -12,7 +12,7 @@ import numpy as np
 
 from conformance.adapters.contract import Adapter as BaseAdapter
 from conformance.adapters.contract import Implementation, LayerConfig, State
-from conformance.adapters.shared.jax import Replicated, Variables, uneven_replicas, refuses_replicas
+from conformance.adapters.shared.jax import Replicated, Variables, needs_state, refuses_replicas
 from conformance.corpus.case import Case
 from conformance.definition.dialect import Dialect
 
@@ -45,21 +45,20 @@ class _Adapter(BaseAdapter):
 
     def unsupported(self, case: Case) -> str | None:
         """Refuse what the module has no argument for."""
-        if case.momentum == "cumulative":
-            return "equinox.nn.BatchNorm has no cumulative average: momentum is a number"
-        if case.momentum == 0 and self.mode == "batch":
-            return "equinox.nn.BatchNorm wants a momentum below 1: it debiases by 1 - momentum^count"
-        if not case.tracked and any(step.evaluate is not None for step in case.steps):
-            return "equinox.nn.BatchNorm always keeps running statistics"
-        if any(step.freeze is not None for step in case.steps):
-            return "an Equinox module has no gesture for freezing: the caller chooses what to differentiate by"
-        if any(step.masked for step in case.steps):
-            return "equinox.nn.BatchNorm takes no mask"
-        if case.layer.dtype != case.layer.param_dtype:
-            return "equinox.nn.BatchNorm has one dtype: what it computes has that of its parameters"
-        if case.channel_axis == "last":
-            return "equinox.nn.BatchNorm takes the channels from the first axis of a row"
-        return refuses_replicas(case)
+        lacks = {
+            "equinox.nn.BatchNorm has no cumulative average: momentum is a number": case.momentum == "cumulative",
+            "equinox.nn.BatchNorm wants a momentum below 1: it debiases by 1 - momentum^count":
+                case.momentum == 0 and self.mode == "batch" and needs_state(case),
+            "equinox.nn.BatchNorm always keeps running statistics":
+                not case.tracked and any(step.evaluate is not None for step in case.steps),
+            "an Equinox module has no gesture for freezing: the caller chooses what to differentiate by":
+                any(step.freeze is not None for step in case.steps),
+            "equinox.nn.BatchNorm takes no mask": any(step.masked for step in case.steps),
+            "equinox.nn.BatchNorm has one dtype: what it computes has that of its parameters":
+                case.layer.dtype != case.layer.param_dtype,
+            "equinox.nn.BatchNorm takes the channels from the first axis of a row": case.channel_axis == "last",
+        }  # fmt: skip
+        return next((why for why, lacking in lacks.items() if lacking), refuses_replicas(case))
 
     def create(self, layer: LayerConfig, state: State) -> _Layer:
         """Build module and state, and overwrite their arrays."""
@@ -139,8 +138,8 @@ class _Layer(Replicated):
             if name in variables:
                 module = equinox.tree_at(lambda one, leaf=leaf: getattr(one, leaf), module, variables[name])
         leaves, structure = self.state
-        state = jax.tree.unflatten(structure, leaves).set(self.kept, (variables["running_mean"], variables["running_var"]))
-        return module, state.set(self.counted, variables["counted"])
+        state = jax.tree.unflatten(structure, leaves).set(self.counted, variables["counted"])
+        return module, state.set(self.kept, (variables["running_mean"], variables["running_var"]))
 
     def get_state(self) -> State:
         """Return what evaluating uses: in mode ``batch`` this is debiased by the number of updates."""
@@ -156,9 +155,7 @@ class _Layer(Replicated):
 
         Running statistics other than a new layer's are taken for those of one that was trained for long.
         """
-        new = all(
-            np.array_equal(np.asarray(self.variables[name]), state[name]) for name in _RUNNING if name in state
-        )
+        new = all(np.array_equal(np.asarray(self.variables[name]), state[name]) for name in _RUNNING if name in state)
         super().set_state(state)
         if not new:
             self.variables["counted"] = jnp.array(_LONG if self.mode == "batch" else False)
@@ -169,7 +166,9 @@ class _Layer(Replicated):
         equinox.tree_serialise_leaves(file, self._filled(self.variables))
         file.seek(0)
         fresh = _Layer(self.config, {}, self.execution, self.mode)
-        fresh._take(*equinox.tree_deserialise_leaves(file, fresh._filled(fresh.variables)))
+        module, state = equinox.tree_deserialise_leaves(file, fresh._filled(fresh.variables))
+        fresh.state = jax.tree.flatten(state)
+        fresh._take(module, state)
         return fresh
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from conformance.adapters.contract import Adapter as BaseAdapter
 from conformance.adapters.contract import Implementation, LayerConfig, State
-from conformance.adapters.shared.jax import Replicated, Variables, refuses_replicas
+from conformance.adapters.shared.jax import Replicated, Variables, needs_state, refuses_replicas
 from conformance.corpus.case import Case
 from conformance.definition.dialect import Dialect
 
@@ -54,12 +54,12 @@ class Adapter(BaseAdapter):
         """Refuse what the module has no argument for."""
         if case.momentum == "cumulative":
             return "haiku.BatchNorm has no cumulative average: decay_rate is a number"
-        if case.momentum == 0:
+        if case.momentum == 0 and needs_state(case):
             return "haiku.BatchNorm wants a decay_rate below 1: it debiases by 1 - decay_rate^count"
         if not case.tracked and any(step.evaluate is not None for step in case.steps):
             return "haiku.BatchNorm always keeps running statistics"
         if any(step.freeze is not None for step in case.steps):
-            return "a transformed module has no gesture for freezing: parameters are values that the caller updates or not"
+            return "haiku has no gesture for freezing: parameters are values that the caller updates or not"
         if any(step.masked for step in case.steps):
             return "haiku.BatchNorm takes no mask"
         return refuses_replicas(case)

@@ -10,7 +10,7 @@ from jax.example_libraries import stax
 
 from conformance.adapters.contract import Adapter as BaseAdapter
 from conformance.adapters.contract import Implementation, LayerConfig, State
-from conformance.adapters.shared.jax import Layer, Variables
+from conformance.adapters.shared.jax import Layer, Variables, needs_state
 from conformance.corpus.case import Case
 from conformance.definition.dialect import Dialect
 
@@ -35,7 +35,7 @@ class Adapter(BaseAdapter):
 
     def unsupported(self, case: Case) -> str | None:
         """Refuse what needs running statistics."""
-        if case.tracked and any(_needs_state(step) for step in case.steps):
+        if case.tracked and needs_state(case):
             return "stax.BatchNorm keeps no running statistics"
         if any(step.freeze is not None for step in case.steps):
             return "a stax layer has no gesture for freezing: parameters are values that the caller updates or not"
@@ -81,11 +81,3 @@ class _Layer(Layer):
         fresh = _Layer(self.config, {}, self.execution)
         fresh.variables = pickle.loads(pickle.dumps(self.variables))  # noqa: S301 our own bytes
         return fresh
-
-
-def _needs_state(step: Any) -> bool:
-    """Tell whether a step of a tracked layer uses or reads running statistics."""
-    if step.mode == "evaluate" and (step.observe or step.gradients or step.differentiates):
-        return True
-    running = {"running_mean", "running_var"}
-    return step.through_update is not None or bool(running & {*step.observe, *step.gradients})

@@ -14,11 +14,12 @@ import numpy as np
 
 from conformance.adapters.contract import Array, LayerConfig, State
 from conformance.corpus.case import Case
-from conformance.corpus.case import Case
 
-__all__ = ["REPLICA", "Forward", "Layer", "Masked", "Replicated", "Variables", "refuses_replicas"]
+__all__ = [
+    "REPLICA", "Forward", "Layer", "Masked", "Replicated", "Variables", "needs_state", "refuses_replicas",
+]  # fmt: skip
 
-#: Arrays by name: ``gamma``, ``beta``, ``running_mean``, ``running_var`` of shape ``(C,)``, and what else a layer keeps.
+#: Arrays by name: ``gamma``, ``beta``, ``running_mean``, ``running_var``, shape ``(C,)``, and what else a layer keeps.
 Variables: TypeAlias = dict[str, Any]
 _Function: TypeAlias = Callable[..., tuple[Any, Variables]]
 
@@ -177,12 +178,15 @@ def refuses_replicas(case: Case) -> str | None:
     return "replicas under jax.vmap are of one size" if any(len(shapes) > 1 for shapes in sizes) else None
 
 
-def uneven_replicas(case: Case) -> str | None:
-    """Say why replicas with batches of several sizes cannot be asked for, if the case has such."""
-    for step in case.steps:
-        if step.replicas is not None and len({case.input(label).shape for label in step.replicas}) > 1:
-            return "jax.vmap and jax.pmap map over arrays of one shape: replicas have batches of one size"
-    return None
+def needs_state(case: Case) -> bool:
+    """Tell whether a case uses or reads running statistics."""
+    running = {"running_mean", "running_var"}
+    return any(
+        (step.mode == "evaluate" and (step.observe or step.gradients or step.differentiates))
+        or step.through_update is not None
+        or running & {*step.observe, *step.gradients}
+        for step in case.steps
+    )
 
 
 @dataclass(frozen=True)
