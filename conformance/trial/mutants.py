@@ -29,6 +29,8 @@ __all__ = ["ENOUGH_CELLS", "ENOUGH_MARGIN", "Kill", "Mutant", "kills", "mutants"
 
 #: A variant is named well enough once this many cells have named it; no more are asked.
 ENOUGH_CELLS = 3
+#: Cells of so many quantities tell variants apart; those of more only take longer.
+_MANY = 10
 #: What a variant's best case tells it from the declared behaviour by, at least, in plain bounds.
 ENOUGH_MARGIN = 10.0
 
@@ -80,7 +82,7 @@ def kills(cases: Sequence[Case], names: Sequence[str] = tuple(VARIANTS), *, whol
     One case of each entry of a case file will do for most mutants; one that survives those, or is not named by them,
     is put to all. ``whole`` puts every mutant to all.
     """
-    questions = [Question(case) for case in cases]
+    questions = [_Asked(case) for case in cases]
     chosen = list({_entry(question.case): question for question in reversed(questions)}.values())
     for name in names:
         mutant = Mutant(name)
@@ -116,25 +118,61 @@ def observe(adapter: Adapter, question: Question) -> Observation:
     return Observation(ran.dialect, ran.unsupported, outcomes, ran.seconds)
 
 
-def _kill(mutant: Mutant, questions: Sequence[Question]) -> Kill:
-    failing: list[tuple[float, Question, Observation]] = []
+class _Asked(Question):
+    """A question with the answers of the canary, which spare judging a mutant that gives the same."""
+
+    def __init__(self, case: Case) -> None:
+        super().__init__(case)
+        self._canary: dict[Dialect, Observation] = {}
+
+    def is_answered_by(self, seen: Observation) -> bool:
+        """Tell whether the formulas without the mutation give the very same, bit for bit."""
+        if seen.dialect not in self._canary:
+            self._canary[seen.dialect] = observe(own.Adapter(Rules(dialect=seen.dialect)), self)
+        known = self._canary[seen.dialect].outcomes
+        return known.keys() == seen.outcomes.keys() and all(_same(known[key], seen.outcomes[key]) for key in known)
+
+
+def _same(one: Outcome, other: Outcome) -> bool:
+    if isinstance(one, Raised) or isinstance(other, Raised):
+        return one == other if isinstance(one, Raised) and isinstance(other, Raised) else False
+    return one.dtype == other.dtype and one.shape == other.shape and one.tobytes() == other.tobytes()
+
+
+def _kill(mutant: Mutant, questions: Sequence[_Asked]) -> Kill:
+    failing: list[_Failing] = []
     for question in questions:
         seen = observe(mutant, question)
+        if question.is_answered_by(seen):
+            continue
         rows = judge(question, seen, explaining=False)
         if any(row.verdict in ("differs", "changed") for row in rows):
-            failing.append((_margin(question, mutant.declared, seen, rows), question, seen))
-    failing.sort(key=lambda one: -one[0])
+            failing.append(_Failing(_margin(question, mutant.declared, seen, rows), len(rows), question, seen))
     asked, named, elsewhere = _named(mutant.variant.name, failing)
-    margin, best = (failing[0][0], failing[0][1].case.id) if failing else (0.0, "")
-    return Kill(mutant.variant.name, len(failing), asked, named, margin, best, elsewhere)
+    best = max(failing, key=lambda one: one.margin, default=None)
+    margin, case_id = (best.margin, best.question.case.id) if best is not None else (0.0, "")
+    return Kill(mutant.variant.name, len(failing), asked, named, margin, case_id, elsewhere)
 
 
-def _named(name: str, failing: Sequence[tuple[float, Question, Observation]]) -> tuple[int, int, tuple[str, ...]]:
-    """Ask the cells for explanations, those that tell most first, until enough have given the name."""
+@dataclass(frozen=True)
+class _Failing:
+    """A cell that fails, with how many quantities it has and by how much the worst is off."""
+
+    margin: float
+    quantities: int
+    question: Question
+    observation: Observation
+
+
+def _named(name: str, failing: Sequence[_Failing]) -> tuple[int, int, tuple[str, ...]]:
+    """Ask the cells for explanations, those that tell variants apart best first, until enough have given the name."""
     asked = named = 0
     elsewhere: dict[str, None] = {}
-    for _, question, seen in failing:
-        given = {row.variant for row in judge(question, seen) if row.verdict in ("differs", "changed")}
+    # The same cells for every mutant, where they will do: their predictions are there already.
+    for cell in sorted(failing, key=lambda one: -min(one.quantities, _MANY)):
+        given = {
+            row.variant for row in judge(cell.question, cell.observation) if row.verdict in ("differs", "changed")
+        }
         asked += 1
         named += given == {name}
         elsewhere |= dict.fromkeys(other or "none" for other in sorted(given - {name}, key=str))
