@@ -16,6 +16,7 @@ import numpy as np
 
 from conformance.adapters.contract import Adapter as BaseAdapter
 from conformance.adapters.contract import Array, Implementation, LayerConfig, State
+from conformance.adapters.shared.promotion import promotes
 from conformance.corpus.case import Case
 from conformance.definition.dialect import Dialect
 
@@ -55,8 +56,8 @@ class Adapter(BaseAdapter):
             return "nn.BatchNorm takes 2 to 4 dimensions"
         if case.channel_axis == "second" and case.layer.rank > 2:
             return "nn.BatchNorm takes the channels from the last axis only"
-        if _promotes(case):
-            return "16-bit input meets float32 parameters: MLX promotes the output to float32 (Module.set_dtype changes them)"
+        if promotes(case):
+            return "16-bit input meets float32 parameters: MLX promotes the output to float32"
         if any(step.masked or step.replicas is not None for step in case.steps):
             return "nn.BatchNorm has no masks and does not synchronise"
         return None
@@ -64,13 +65,6 @@ class Adapter(BaseAdapter):
     def create(self, layer: LayerConfig, state: State) -> _Layer:
         """Build the module, and replace its arrays."""
         return _Layer(layer, state)
-
-
-def _promotes(case: Case) -> bool:
-    """Tell whether parameters or running statistics of float32 enter the output of 16-bit input."""
-    affine = case.gamma != "none" or case.beta != "none"
-    evaluated = case.tracked and any(step.mode == "evaluate" for step in case.steps)
-    return case.dtype in ("float16", "bfloat16") and case.layer.param_dtype != case.dtype and (affine or evaluated)
 
 
 class _Layer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import onnx
@@ -31,8 +32,8 @@ class _Adapter(BaseAdapter):
         )  # fmt: skip
 
     def dialect_for(self, layer: LayerConfig) -> Dialect:
-        """Declare the population variance, as the operator's text does."""
-        return shared.DIALECT
+        """Declare the population variance, as the operator's text does; NumPy keeps 1 - momentum in float32, too."""
+        return replace(shared.DIALECT, constants="float32 each")
 
     def unsupported(self, case: Case) -> str | None:
         """Refuse what a graph cannot be asked, and types that the opset does not let differ."""

@@ -22,7 +22,8 @@ from conformance.definition.dialect import Dialect
 
 __all__ = ["Adapter"]
 
-_MODULES = {2: ("BatchNorm1D", "NC"), 3: ("BatchNorm1D", "NCL"), 4: ("BatchNorm2D", "NCHW"), 5: ("BatchNorm3D", "NCDHW")}
+_MODULES = {2: "BatchNorm1D", 3: "BatchNorm1D", 4: "BatchNorm2D", 5: "BatchNorm3D"}
+_SECOND = {2: "NC", 3: "NCL", 4: "NCHW", 5: "NCDHW"}
 _LAST = {2: "NC", 3: "NLC", 4: "NHWC", 5: "NDHWC"}
 _NAMES = {"gamma": "weight", "beta": "bias", "running_mean": "_mean", "running_var": "_variance"}
 
@@ -57,8 +58,8 @@ class Adapter(BaseAdapter):
             return "nn.BatchNorm*D always keep running statistics"
         if any(step.masked or step.replicas is not None for step in case.steps):
             return "nn.BatchNorm*D have no masks; nn.SyncBatchNorm synchronises accelerators"
-        if any(step.jvp for step in case.steps):
-            return "eager Paddle has no forward mode for batch_norm"
+        if any(step.jvp or step.third or (step.hvp and step.mode == "evaluate") for step in case.steps):
+            return "Paddle has second derivatives of training only, no third ones and no forward mode"
         return None
 
     def create(self, layer: LayerConfig, state: State) -> _Layer:
@@ -70,11 +71,10 @@ class _Layer:
     def __init__(self, config: LayerConfig, state: State) -> None:
         self.config, self.last = config, config.channel_axis == "last"
         paddle.set_default_dtype(config.param_dtype)
-        name, order = _MODULES[config.rank]
-        self.module: Any = getattr(paddle.nn, name)(
+        self.module: Any = getattr(paddle.nn, _MODULES[config.rank])(
             config.channels, momentum=1 - config.momentum,  # type: ignore[operator]  (weighs the old state)
             epsilon=config.epsilon, weight_attr=None if config.gamma else False,
-            bias_attr=None if config.beta else False, data_format=_LAST[config.rank] if self.last else order,
+            bias_attr=None if config.beta else False, data_format=(_LAST if self.last else _SECOND)[config.rank],
         )  # fmt: skip
         self.set_state(state)
 
@@ -111,7 +111,9 @@ class _Layer:
         variables = [known[name] for name in directions]
         vectors = [self.tensor(one) if one.ndim > 1 else paddle.to_tensor(one) for one in directions.values()]
         total = (self.call(known["x"], mode) * known["dy"]).sum()
-        first = paddle.grad(total, variables, create_graph=True)
+        # Paddle has the gradient of gamma where it is asked for that of beta, too.
+        beside = [] if self.module.bias is None else [self.module.bias]
+        first = paddle.grad(total, [*variables, *beside], create_graph=True)[: len(variables)]
         found = zip(directions, paddle.grad(first, variables, vectors, allow_unused=True), strict=True)
         return {name: one.numpy() if name == "gamma" else self.array(one) for name, one in found if one is not None}
 

@@ -13,12 +13,13 @@ import numpy as np
 
 os.environ.setdefault("DEV", "CPU")
 
-from tinygrad import Context, Tensor, dtypes, nn  # noqa: E402  (the device is chosen when it is imported)
+from tinygrad import Context, Tensor, dtypes, nn
 
-from conformance.adapters.contract import Adapter as BaseAdapter  # noqa: E402
-from conformance.adapters.contract import Array, Implementation, LayerConfig, State  # noqa: E402
-from conformance.corpus.case import Case  # noqa: E402
-from conformance.definition.dialect import Dialect  # noqa: E402
+from conformance.adapters.contract import Adapter as BaseAdapter
+from conformance.adapters.contract import Array, Implementation, LayerConfig, State
+from conformance.adapters.shared.promotion import promotes
+from conformance.corpus.case import Case
+from conformance.definition.dialect import Dialect
 
 __all__ = ["Adapter"]
 
@@ -42,21 +43,27 @@ class Adapter(BaseAdapter):
 
     def unsupported(self, case: Case) -> str | None:
         """Refuse what the module has no argument for."""
-        if case.momentum == "cumulative":
-            return "nn.BatchNorm has no cumulative average: momentum is a number"
-        if case.channel_axis == "last" and case.layer.rank > 2:
-            return "nn.BatchNorm takes the channels from the second axis only"
-        if any(step.masked or step.replicas is not None for step in case.steps):
-            return "nn.BatchNorm has no masks and does not synchronise"
-        if any(step.freeze is not None or step.recompute for step in case.steps):
-            return "tinygrad has no gesture for freezing, and no checkpointing"
-        if any(step.jvp for step in case.steps):
-            return "tinygrad has no forward mode"
-        return None
+        return next((why for why, applies in _reasons(case).items() if applies), None)
 
     def create(self, layer: LayerConfig, state: State) -> _Layer:
         """Build the module, and replace its tensors."""
         return _Layer(layer, state)
+
+
+def _reasons(case: Case) -> dict[str, bool]:
+    """Return what the module lacks, each with whether the case asks for it."""
+    steps = case.steps
+    return {
+        "nn.BatchNorm has no cumulative average: momentum is a number": case.momentum == "cumulative",
+        "nn.BatchNorm takes the channels from the second axis only": case.channel_axis == "last" and case.layer.rank > 2,
+        "16-bit input meets float32 parameters: tinygrad promotes the output to float32": promotes(case),
+        "clang before 15 compiles no bfloat16": case.dtype == "bfloat16",
+        "nn.BatchNorm has no masks": any(step.masked for step in steps),
+        "nn.BatchNorm does not synchronise": any(step.replicas is not None for step in steps),
+        "tinygrad has no gesture for freezing": any(step.freeze is not None for step in steps),
+        "tinygrad has no checkpointing": any(step.recompute for step in steps),
+        "tinygrad has no forward mode": any(step.jvp for step in steps),
+    }
 
 
 class _Layer:
@@ -78,7 +85,7 @@ class _Layer:
     def forward(self, x: Array, mode: str) -> _Forward:
         """Call the module; in train it assigns its statistics."""
         given = self.tensor(x)
-        statistics = {name: tensor.clone().realize() for name, tensor in self._statistics().items()}
+        statistics = {name: tensor.clone().realize() for name, tensor in self.statistics().items()}
         with Context(TRAINING=int(mode == "train")):
             output = self.module(given)
         self.settle()
@@ -91,7 +98,7 @@ class _Layer:
             self.module(first)
         with Context(TRAINING=0):
             y = self.module(second)
-        (gradient,) = y.gradient(first, gradient=self.tensor(dy), materialize_grads=True)
+        (gradient,) = y.gradient(first, gradient=self.tensor(dy))
         found = self.array(gradient)
         self.settle()
         return found
@@ -103,7 +110,7 @@ class _Layer:
         vectors = [self.tensor(one) if one.ndim > 1 else _to_tinygrad(one) for one in directions.values()]
         first = (self._output(known["x"], mode) * known["dy"]).sum().gradient(*variables)
         total = sum((one * vector).sum() for one, vector in zip(first, vectors, strict=True))
-        found = zip(directions, total.gradient(*variables, materialize_grads=True), strict=True)
+        found = zip(directions, total.gradient(*variables), strict=True)
         return {name: _to_numpy(one) if name == "gamma" else self.array(one) for name, one in found}
 
     def third(self, x: Array, mode: str, dy: Array, direction: Array) -> Array:
@@ -120,24 +127,25 @@ class _Layer:
 
     def settle(self) -> None:
         """Compute the statistics now, so that no later call is part of theirs."""
-        for tensor in self._statistics().values():
+        for tensor in self.statistics().values():
             tensor.realize()
 
     def reload(self) -> _Layer:
-        """Write the state dict as safetensors, and load it into a new module."""
+        """Copy the state dict, and load it into a new module."""
         fresh = _Layer(self.config, {})
-        held = nn.state.get_state_dict(self.module)
-        nn.state.load_state_dict(fresh.module, {name: one.clone().realize() for name, one in held.items()}, verbose=False)
+        saved = {name: one.clone().realize() for name, one in nn.state.get_state_dict(self.module).items()}
+        nn.state.load_state_dict(fresh.module, saved, verbose=False)
         return fresh
 
-    def _statistics(self) -> dict[str, Any]:
+    def statistics(self) -> dict[str, Any]:
+        """Return the running statistics, none where they are not tracked."""
         if not self.config.tracked:
             return {}
         return {"running_mean": self.module.running_mean, "running_var": self.module.running_var}
 
     def get_state(self) -> State:
         """Return the two running statistics."""
-        return {name: _to_numpy(tensor) for name, tensor in self._statistics().items()}
+        return {name: _to_numpy(tensor) for name, tensor in self.statistics().items()}
 
     def set_state(self, state: State) -> None:
         """Replace tensors by those given."""
@@ -172,10 +180,8 @@ class _Forward:
     def backward(self, dy: Array, wrt: Sequence[str]) -> dict[str, Array]:
         """Differentiate the graph."""
         module = self.layer.module
-        known = {"x": self.x, "gamma": module.weight, "beta": module.bias, **self.layer._statistics()}
-        found = self.output.gradient(
-            *(known[name] for name in wrt), gradient=self.layer.tensor(dy), materialize_grads=True
-        )
+        known = {"x": self.x, "gamma": module.weight, "beta": module.bias, **self.layer.statistics()}
+        found = self.output.gradient(*(known[name] for name in wrt), gradient=self.layer.tensor(dy))
         pairs = zip(wrt, found, strict=True)
         return {name: self.layer.array(one) if name == "x" else _to_numpy(one) for name, one in pairs}
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 import torch._dynamo
+import torch._functorch.config
 from torch._dynamo.utils import counters
 
 from conformance.adapters.contract import Adapter as BaseAdapter
@@ -23,6 +24,8 @@ __all__ = ["Adapter"]
 os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
 # Silently eager would be no answer: a graph that breaks, or a limit that is hit, raises.
 torch._dynamo.config.fail_on_recompile_limit_hit = True  # noqa: SLF001
+# A backward may be asked for twice; PyTorch's message says to set this then.
+torch._functorch.config.donated_buffer = False  # noqa: SLF001
 
 
 class Adapter(BaseAdapter):
@@ -50,6 +53,8 @@ class Adapter(BaseAdapter):
         """Refuse higher derivatives, and everything without a C++ compiler."""
         if any(step.hvp or step.third for step in case.steps):
             return "a compiled backward is not differentiable (torch.compile does not support double backward)"
+        if _looks_back(case):
+            return "the backward of a compiled evaluate is refused once its statistics have moved"
         return self.lacking or shared.unsupported(case)
 
     def create(self, layer: LayerConfig, state: State) -> _Layer:
@@ -81,6 +86,16 @@ def _proved(call: Callable[[], Any]) -> Any:
     if not stats["unique_graphs"] or frames["total"] != frames["ok"]:
         raise RuntimeError(f"torch.compile compiled nothing: {dict(stats)}, {dict(frames)}")
     return y
+
+
+def _looks_back(case: Case) -> bool:
+    """Tell whether a backward goes through an evaluate after a training forward that came later."""
+    program = case.program
+    for number, step in enumerate(program):
+        start = next((k for k in range(number) if step.backward and program[k].name == step.backward), number)
+        if program[start].mode == "evaluate" and any(one.mode == "train" for one in program[start:number]):
+            return True
+    return False
 
 
 def _lacking() -> str | None:

@@ -1,4 +1,4 @@
-"""PyTorch: the modules called by ``torch.func.functional_call``, differentiated by ``torch.func``; also under ``vmap``."""
+"""PyTorch: the modules by ``torch.func.functional_call``, differentiated by ``torch.func``; also under ``vmap``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Epsilon and momentum as an implementation keeps them: as they are, or as numbers of float32."""
+"""Epsilon as an implementation keeps it: as it is, or as a number of float32; for momentum see ``running_state``."""
 
 from __future__ import annotations
 
@@ -12,12 +12,7 @@ __all__ = ["kept_constants"]
 
 
 def kept_constants(layer: Layer, dialect: Dialect) -> Layer:
-    """Return the layer with the constants that are computed with.
-
-    Where they are kept in float32, that of the state is the weight of the old one, ``1 - momentum``, as in the
-    attributes of ONNX' BatchNormalization.
-    """
+    """Return the layer with the epsilon that is computed with."""
     if dialect.constants == "own":
         return layer
-    momentum = None if layer.momentum is None else 1 - float(np.float32(1 - layer.momentum))
-    return msgspec.structs.replace(layer, epsilon=float(np.float32(layer.epsilon)), momentum=momentum)
+    return msgspec.structs.replace(layer, epsilon=float(np.float32(layer.epsilon)))

@@ -12,8 +12,8 @@ from conformance.definition.dialect import Dialect
 from conformance.definition.rules import Rules
 
 __all__ = [
-    "Batch", "debias_roundings", "effective_mode", "kept_mean", "kept_variance", "moves", "settled", "update",
-    "update_weight", "variance_factor",
+    "Batch", "debias_roundings", "effective_mode", "kept_mean", "kept_variance", "kept_weight", "moves", "settled",
+    "update", "update_weight", "variance_factor",
 ]  # fmt: skip
 
 
@@ -62,7 +62,18 @@ def update_weight(k: int, momentum: float | None, rules: Rules) -> np.longdouble
         return one
     if rules.dialect.first_update == "debias" and weight > 0:
         return weight / settled(k, weight)
-    return weight
+    if rules.dialect.constants == "own":
+        return weight
+    # Where constants are kept in float32, that of the state is the weight of the old one.
+    weight = one - np.float32(one - weight)
+    return weight if rules.dialect.constants == "float32" else one * np.float32(weight)
+
+
+def kept_weight(weight: Any, momentum: float | None, rules: Rules) -> Any:
+    """Return the weight of the old state where the batch has ``weight``: the rest, in whatever precision that is."""
+    if rules.dialect.constants == "float32 each" and momentum is not None:
+        return type(weight)(np.float32(1 - (momentum if rules.dialect.momentum == "new" else 1 - momentum)))
+    return 1 - weight
 
 
 def debias_roundings(k: int, momentum: float | None, rules: Rules) -> float:
@@ -91,8 +102,9 @@ def update(state: State, batch: Batch, momentum: float | None, rules: Rules) -> 
     """
     k = state.updates + 1
     weight = state.mean.dtype.type(update_weight(k, momentum, rules))
-    mean = (1 - weight) * state.mean + weight * kept_mean(batch, rules)
-    var = (1 - weight) * state.var + weight * kept_variance(batch, rules)
+    kept = kept_weight(weight, momentum, rules)
+    mean = kept * state.mean + weight * kept_mean(batch, rules)
+    var = kept * state.var + weight * kept_variance(batch, rules)
     if rules.start == "debiased from one" and k == 1 and momentum:
         var = var + (1 - momentum) / momentum
     return State(

@@ -1,4 +1,4 @@
-"""ONNX' BatchNormalization behind the contract, whoever evaluates it: one model per mode, the state in its initializers."""
+"""ONNX' BatchNormalization, whoever evaluates it: one model per mode, the state in its initializers."""
 
 from __future__ import annotations
 
@@ -120,17 +120,21 @@ def build_model(config: LayerConfig, held: Mapping[str, Array], opset: int, mode
         kinds |= {"running_mean": config.param_dtype, "running_var": config.param_dtype}
         if opset < 14:
             kinds |= {"saved_mean": config.param_dtype, "saved_var": config.param_dtype}
+    momentum: Any = config.momentum  # None is left to fail; ONNX' momentum weighs the old state
     mode_of = {"training_mode": int(training)} if opset >= 14 else {}
     node = helper.make_node(
         "BatchNormalization", ["X", *_INPUTS.values()], list(kinds), epsilon=config.epsilon,
-        momentum=1 - config.momentum, **mode_of,  # type: ignore[operator]  (ONNX' momentum weighs the old state)
+        momentum=1 - momentum, **mode_of,
     )  # fmt: skip
     graph = helper.make_graph(
         [node], "batch_norm",
         [helper.make_tensor_value_info("X", _TYPES[config.dtype], shape)],
-        [helper.make_tensor_value_info(name, _TYPES[dtype], shape if name == "Y" else [config.channels]) for name, dtype in kinds.items()],
         [
-            # In the type that the outputs are declared with: what an evaluator makes of them is seen by who reads them.
+            helper.make_tensor_value_info(name, _TYPES[dtype], shape if name == "Y" else [config.channels])
+            for name, dtype in kinds.items()
+        ],
+        [
+            # In the type that is declared: what an evaluator makes of the statistics, `held` shows.
             numpy_helper.from_array(np.ascontiguousarray(array, config.param_dtype), _INPUTS[name])
             for name, array in held.items()
         ],
