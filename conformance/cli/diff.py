@@ -37,7 +37,7 @@ def _render(difference: Difference, runs: tuple[Results, Results], form: Format)
     if form == "json":
         return msgspec.json.format(msgspec.json.encode(difference), indent=2).decode() + "\n"
     heading = "### {}" if form == "markdown" else "{}"
-    parts = [_counts(difference), *_partial(runs)]
+    parts = [_counts(difference), *_partial(runs), *_meaning(difference)]
     for name in _LISTS:
         changes: tuple[Change, ...] = getattr(difference, name)
         if changes:
@@ -54,6 +54,17 @@ def _counts(difference: Difference) -> str:
 def _partial(runs: tuple[Results, Results]) -> list[str]:
     lacking = [name for name, run in zip(("old", "new"), runs, strict=True) if not run.complete]
     return [f"PARTIAL: the {' and the '.join(lacking)} run did not finish."] if lacking else []
+
+
+def _meaning(difference: Difference) -> list[str]:
+    """Return what the same cells no longer mean the same by."""
+    told = [
+        f"{one.implementation} now declares {one.choice.replace('_', ' ')} {one.new}, before {one.old}."
+        for one in difference.dialects
+    ]
+    if difference.questions:
+        told.append(f"{len(difference.questions)} cases ask something else: {', '.join(difference.questions[:5])}")
+    return ["\n".join(f"- {line}" for line in told)] if told else []
 
 
 def _table(changes: tuple[Change, ...], form: Format) -> str:

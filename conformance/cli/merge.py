@@ -24,11 +24,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", type=Path, required=True, metavar="FOLDER", help="where results.jsonl and index.html go"
     )
+    parser.add_argument(
+        "--apart", action="store_true",
+        help="keep columns of one id that give a case different verdicts side by side, instead of refusing them",
+    )  # fmt: skip
 
 
 def execute(arguments: argparse.Namespace) -> int:
     """Merge the files and write the report of the whole."""
-    merged = merge([read_results(path) for path in arguments.results], [str(path) for path in arguments.results])
+    paths = arguments.results
+    merged = merge([read_results(path) for path in paths], [str(path) for path in paths], apart=arguments.apart)
     written = write_results(merged, arguments.output)
     page = arguments.output / REPORT_NAME
     write_report(merged, page)

@@ -20,6 +20,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", type=Path, metavar="FOLDER", help="where index.html goes (default: beside the results)"
     )
+    parser.add_argument(
+        "--against", type=Path, metavar="OLD", help="results of an earlier run: a page says what changed since"
+    )
 
 
 def execute(arguments: argparse.Namespace) -> int:
@@ -27,6 +30,6 @@ def execute(arguments: argparse.Namespace) -> int:
     results = read_results(arguments.results)
     beside = arguments.results if arguments.results.is_dir() else arguments.results.parent
     page = (arguments.output or beside) / REPORT_NAME
-    write_report(results, page)
+    write_report(results, page, against=read_results(arguments.against) if arguments.against else None)
     sys.stdout.write(f"{page}\n")
     return 0

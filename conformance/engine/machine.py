@@ -16,8 +16,9 @@ from conformance import __version__
 from conformance.corpus.case import Case
 from conformance.corpus.digest import digest
 from conformance.definition.clauses import CLAUSES
-from conformance.definition.variants import VARIANTS
-from conformance.results.rows import CaseRow, DeviationRow, RunRow
+from conformance.definition.dialect import choices, options
+from conformance.definition.variants import VARIANTS, option_name
+from conformance.results.rows import CaseRow, ChoiceRow, DeviationRow, RunRow
 from conformance.verdict.deviations import Deviation
 
 __all__ = ["case_row", "machine", "run_row"]
@@ -59,6 +60,14 @@ def run_row(
         },
         deviations={record.name: _deviation_row(record) for record in deviations},
         variants={name: variant.sentence for name, variant in VARIANTS.items()},
+        choices={choice: _choice_row(choice, clause) for choice, clause in choices().items()},
+    )
+
+
+def _choice_row(choice: str, clause: str) -> ChoiceRow:
+    named = {option: VARIANTS.get(option_name(choice, option)) for option in options(choice)}
+    return ChoiceRow(
+        clause=clause, options={option: variant.sentence if variant else "" for option, variant in named.items()}
     )
 
 

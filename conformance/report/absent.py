@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from conformance.report.grid import Grid, telling
 from conformance.report.markup import Markup, element, join
-from conformance.report.overview import link, moment
 from conformance.report.wording import count, label
+from conformance.report.words import link, moment
 
 __all__ = ["not_tested"]
 

@@ -10,7 +10,7 @@ from conformance.report.markup import Markup, element, join
 from conformance.report.wording import label
 from conformance.results.rows import Number
 
-__all__ = ["ratio_distribution"]
+__all__ = ["power", "ratio_distribution"]
 
 LOW, HIGH = -6, 15
 #: Bins per decade of the ratio.
@@ -57,7 +57,7 @@ def _x(bin_: float) -> float:
 
 def _axis(height: int) -> Markup:
     bottom = height - 44
-    ticks = [(decade, _power(decade)) for decade in range(LOW, HIGH + 1, 3)]
+    ticks = [(decade, power(decade)) for decade in range(LOW, HIGH + 1, 3)]
     marks = [
         join((element("line", x1=_f(_x(d * BINS)), x2=_f(_x(d * BINS)), y1=_TOP - 8, y2=bottom,
                       class_="bound" if d == 0 else "tick"),
@@ -100,7 +100,7 @@ def _tally(total: int, outside: int, provenance: str) -> str:
 def _bar(bin_: int, number: int, base: int, share: float) -> Markup:
     tall = max(2.0, share * (_ROW - 30))
     width = _x(1) - _x(0)
-    low, high = _power(bin_ / BINS), _power((bin_ + 1) / BINS)
+    low, high = power(bin_ / BINS), power((bin_ + 1) / BINS)
     where = {_EXACT: "no error", _ODD: "not finite"}.get(bin_, f"{low} to {high} of the bound")
     told = element("title", f"{number:,} of the quantities: {where}")
     return element(
@@ -109,7 +109,8 @@ def _bar(bin_: int, number: int, base: int, share: float) -> Markup:
     )  # fmt: skip
 
 
-def _power(exponent: float) -> str:
+def power(exponent: float) -> str:
+    """Return a power of ten as an axis shows it: ``10⁻³``, ``1``; between whole ones as a number."""
     if not float(exponent).is_integer():
         return f"{10**exponent:.2g}"
     return "1" if exponent == 0 else "10" + str(int(exponent)).translate(_RAISED)

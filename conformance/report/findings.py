@@ -39,22 +39,34 @@ class Party:
 class Finding:
     """What happened for one reason, and to whom; ``key`` is stable between reports.
 
-    ``cause`` names the variant, the record or the error; it is empty where nothing explains what
-    differs, and where a deviation is that of the declared dialect.
+    ``record`` names the recorded deviation, ``variant`` the variants of the oracle that explain it: of a
+    deviation without a record these are the declared options. ``error`` is the error raised, or the
+    first line of what a cell without quantities says. All are empty where nothing explains what differs.
     """
 
     key: str
     verdict: Verdict
     quantities: tuple[str, ...]
-    cause: str
+    record: str
+    variant: str
+    error: str
     parties: tuple[Party, ...]
     explanation: str
 
     @property
+    def declared(self) -> bool:
+        """Tell whether this is a dialect as declared."""
+        return self.verdict == "deviates" and not self.record
+
+    @property
+    def worst(self) -> float:
+        """Return the largest ratio, infinite where one is not a number."""
+        return max(size(party.worst) for party in self.parties)
+
+    @property
     def rank(self) -> tuple[int, bool, float]:
         """Return what findings are sorted by: graver verdicts, then records before dialects, then larger errors."""
-        declared = self.verdict == "deviates" and not self.cause
-        return SEVERITY.index(self.verdict), declared, -max(size(party.worst) for party in self.parties)
+        return SEVERITY.index(self.verdict), self.declared, -self.worst
 
 
 @dataclass(frozen=True)
@@ -66,8 +78,8 @@ class _Sighting:
     explanation: str
 
 
-#: Verdict, cause, and the quantity where there is no cause to group by.
-_Key: TypeAlias = "tuple[Verdict, str, str]"
+#: Verdict, record, variant, error, and the quantity where there is nothing else to group by.
+_Key: TypeAlias = "tuple[Verdict, str, str, str, str]"
 
 
 def find(grid: Grid) -> list[Finding]:
@@ -86,17 +98,17 @@ def _told(cell: CellRow) -> Iterator[tuple[_Key, str, Number | None, str]]:
     """Yield what the quantities of a cell tell, or the cell itself where it has none."""
     own = [row for row in cell.quantities if row.verdict in _TOLD]
     for row in own:
-        cause = _cause(row)
-        alone = row.name if not cause and row.verdict != "deviates" else ""
-        yield (row.verdict, cause, alone), row.name, row.ratio, row.explanation or row.message or cell.explanation
+        yield _key(row), row.name, row.ratio, row.explanation or row.message or cell.explanation
     if not own and cell.verdict in _TOLD:
-        yield (cell.verdict, _first_line(cell.explanation), OUTCOME), OUTCOME, None, cell.explanation
+        yield (cell.verdict, "", "", _first_line(cell.explanation), OUTCOME), OUTCOME, None, cell.explanation
 
 
-def _cause(row: QuantityRow) -> str:
-    if row.raises is not None:
-        return f"raises {row.raises}"
-    return " · ".join(dict.fromkeys(part for part in (row.variant, row.deviation) if part))
+def _key(row: QuantityRow) -> _Key:
+    error = f"raises {row.raises}" if row.raises is not None else ""
+    record = row.deviation or ""
+    variant = "" if error or (record and row.verdict == "deviates") else row.variant or ""
+    alone = row.name if not (error or record or variant) and row.verdict != "deviates" else ""
+    return row.verdict, record, variant, error, alone
 
 
 def _first_line(text: str) -> str:
@@ -105,20 +117,18 @@ def _first_line(text: str) -> str:
 
 
 def _finding(key: _Key, seen: list[_Sighting], labels: list[str], cells: Counter[int]) -> Finding:
-    verdict, cause, _ = key
-    columns = sorted({one.column for one in seen})
+    verdict, record, variant, error, _ = key
+    by_column: dict[int, list[_Sighting]] = {}
+    for one in seen:
+        by_column.setdefault(one.column, []).append(one)
     furthest = max(seen, key=lambda one: size(one.ratio))
     digest = hashlib.sha256("\0".join(key).encode()).hexdigest()[:12]
     return Finding(
-        key=f"{verdict}-{digest}",
-        verdict=verdict,
+        key=f"{verdict}-{digest}", verdict=verdict, record=record, variant=variant, error=error,
         quantities=tuple(dict.fromkeys(one.quantity for one in seen)),
-        cause=cause,
-        parties=tuple(
-            _party([one for one in seen if one.column == column], labels[column], cells[column]) for column in columns
-        ),
+        parties=tuple(_party(by_column[column], labels[column], cells[column]) for column in sorted(by_column)),
         explanation=furthest.explanation,
-    )
+    )  # fmt: skip
 
 
 def _party(seen: list[_Sighting], label_: str, cells: int) -> Party:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from html import escape
 from typing import TypeAlias
 
-__all__ = ["Child", "Markup", "element", "join"]
+__all__ = ["Child", "Markup", "element", "join", "outside"]
 
 
 class Markup(str):
@@ -38,6 +39,13 @@ def element(name: str, /, *children: Child, **attributes: str | bool | float | N
 def join(children: Iterable[Child]) -> Markup:
     """Return the children one after another, text escaped."""
     return Markup("".join(_as_markup(child) for child in children))
+
+
+def outside(address: str, text: str) -> Markup:
+    """Return a link out of the page; an address that is not of the web is shown as text."""
+    if re.fullmatch(r"https?://[^\s\"'<>\\]+", address) is None:
+        return element("code", address)
+    return element("a", text, href=address, rel="noopener noreferrer", title=address)
 
 
 def _as_markup(child: Child) -> str:

@@ -11,31 +11,40 @@ from string import Template
 
 from conformance.errors import ResultsError
 from conformance.report.absent import not_tested
+from conformance.report.agreement import agreement
+from conformance.report.agreement_figure import agreement_matrix, agreement_words
+from conformance.report.compare_page import compare_page
+from conformance.report.deviation_page import deviation_page
+from conformance.report.dialect_page import dialect_page, dialect_section
 from conformance.report.dialects import tabulate
 from conformance.report.figures import ratio_distribution
+from conformance.report.finding_list import finding_sections
 from conformance.report.findings import find
 from conformance.report.grid import Grid
 from conformance.report.markup import Markup, element, join
-from conformance.report.overview import alarms, counts_table, dialect_section, facts, findings_list, lead, verdict_chip
+from conformance.report.open_page import open_page
+from conformance.report.overview import alarms, counts_table, facts, lead
 from conformance.report.payload import chunks, index, safe_json
+from conformance.report.quality_figure import quality_figures
 from conformance.report.static_matrix import static_matrix
 from conformance.report.wording import PROVENANCE, VERDICTS
+from conformance.report.words import verdict_chip
 from conformance.results.read import Results
 
 __all__ = ["REPORT_NAME", "render_page", "write_report"]
 
 REPORT_NAME = "index.html"
 #: Concatenated in this order inside one function, so that nothing becomes global.
-SCRIPTS = ("data", "state", "element", "filter", "matrix", "keyboard", "panel", "print", "main")
+SCRIPTS = ("data", "state", "element", "filter", "matrix", "keyboard", "picture", "panel", "print", "main")
 
 
-def write_report(results: Results, path: Path) -> None:
-    """Write the report of the results to ``path``, whole or not at all.
+def write_report(results: Results, path: Path, *, against: Results | None = None) -> None:
+    """Write the report of the results to ``path``, whole or not at all; ``against`` is an earlier run.
 
     Raises:
         ResultsError: the folder cannot be written, or the disk is full.
     """
-    text = render_page(results)
+    text = render_page(results, against=against)
     part = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -48,10 +57,12 @@ def write_report(results: Results, path: Path) -> None:
         ) from error
 
 
-def render_page(results: Results) -> str:
-    """Return the whole page as HTML."""
+def render_page(results: Results, *, against: Results | None = None) -> str:
+    """Return the whole page as HTML; one page in it compares with the run ``against``."""
     grid = Grid(results)
     findings = find(grid)
+    dialects = tabulate(results.run.implementations)
+    alike = agreement(grid)
     script = "'use strict';(function () {\n" + "".join(_asset(f"script/{name}.js") for name in SCRIPTS) + "})();"
     style = _asset("style.css")
     return Template(_asset("template.html")).substitute(
@@ -62,8 +73,15 @@ def render_page(results: Results) -> str:
         facts=facts(grid),
         alarms=alarms(grid),
         counts=counts_table(grid),
-        dialects=dialect_section(tabulate(results.run.implementations)),
-        findings=findings_list(findings, grid),
+        dialects=dialect_section(dialects, grid),
+        findings=finding_sections(findings, grid),
+        dialect_page=dialect_page(dialects, grid),
+        deviations=deviation_page(findings, grid),
+        open=open_page(grid),
+        agreement=agreement_matrix(alike, grid),
+        agreement_words=agreement_words(alike, grid),
+        quality=quality_figures(grid),
+        compare=compare_page(results, against),
         static_matrix=static_matrix(grid),
         distribution=ratio_distribution(grid),
         not_tested=not_tested(grid),

@@ -13,7 +13,7 @@ from conformance.report.findings import Finding
 from conformance.report.grid import Grid, worst_ratio
 from conformance.report.source import as_yaml
 from conformance.report.wording import VERDICTS
-from conformance.results.rows import CellRow, Number, QuantityRow
+from conformance.results.rows import SEVERITY, CaseRow, CellRow, Number, QuantityRow
 
 __all__ = ["CELLS_PER_CHUNK", "chunks", "index", "safe_json"]
 
@@ -24,7 +24,7 @@ PLAIN_LIMIT = 60_000
 #: How a cell is named on the command line of pytest.
 PYTEST_ID = "cases/{file}.yaml::{case}@{implementation}"
 #: So many values around the worst are kept of a quantity that agrees.
-AGREEING_VALUES = 5
+AGREEING_VALUES = 8
 
 _CODES = {words.name: words.code for words in VERDICTS}
 #: Significant digits that tell any two values of a dtype apart.
@@ -38,7 +38,8 @@ def index(grid: Grid, findings: Sequence[Finding]) -> dict[str, Any]:
     rows, columns = grid.shape
     cells = grid.cells
     return {
-        "cases": [[case.id, case.fact, case.clauses, str(case.source.get("dtype", "float32"))] for case in run.cases],
+        "cases": [[case.id, case.fact, case.clauses, str(case.source.get("dtype", "float32")), _mode(case)]
+                  for case in run.cases],
         "implementations": run.implementations,
         "clauses": run.clauses,
         "verdicts": ["".join(_code(cells.get((row, column))) for row in range(rows)) for column in range(columns)],
@@ -49,15 +50,26 @@ def index(grid: Grid, findings: Sequence[Finding]) -> dict[str, Any]:
         "findings": {
             finding.key: {
                 "verdict": finding.verdict,
+                "cause": finding.record or finding.variant or finding.error,
                 "quantities": finding.quantities,
                 "cells": [[party.implementation, party.cases] for party in finding.parties],
             }
             for finding in findings
         },
+        "deviations": run.deviations,
+        "variants": run.variants,
+        "severity": "".join(_CODES[verdict] for verdict in SEVERITY),
         "words": [[words.name, words.code, words.glyph, words.meaning] for words in VERDICTS],
         "casesPerChunk": cases_per_chunk(grid),
         "pytest": PYTEST_ID,
     }
+
+
+def _mode(case: CaseRow) -> str:
+    """Return the modes of a case's steps: ``train``, ``evaluate`` or both."""
+    steps = case.source.get("steps")
+    keys = {str(key) for step in steps if isinstance(step, dict) for key in step} if isinstance(steps, list) else set()
+    return " ".join(mode for mode in ("train", "evaluate") if mode in keys)
 
 
 def cases_per_chunk(grid: Grid) -> int:
@@ -142,6 +154,7 @@ def _quantity(row: QuantityRow, pool: _Pool) -> list[Any]:
         _short(row.declared_ratio, _FEW),
         row.discriminates,
         *(pool.take(text) for text in texts),
+        *(pool.take(_shortened(ratios, 2)) for ratios in (row.channels, row.samples)),
     ]
 
 

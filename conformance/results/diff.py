@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import msgspec
 
 from conformance.results.read import Results
-from conformance.results.rows import FAILING, CellRow, ImplementationRow, Verdict
+from conformance.results.rows import FAILING, CellRow, ImplementationRow, QuantityRow, Verdict
 
-__all__ = ["Change", "Difference", "diff"]
+__all__ = ["Change", "DialectChange", "Difference", "diff"]
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,11 +28,23 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     detail: str = ""
 
 
+class DialectChange(msgspec.Struct, frozen=True, kw_only=True):
+    """A choice that an implementation declares otherwise than before: its cells mean something else."""
+
+    implementation: str
+    choice: str
+    old: str
+    new: str
+    old_version: str = ""
+    new_version: str = ""
+
+
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
     """Two runs compared; a cell stands in one list only.
 
     ``regressed`` fails now and did not, ``mended`` the other way round, ``changed`` is any other
-    change of verdict or of what explains it, ``unchanged`` a count.
+    change of verdict or of what explains it, ``unchanged`` a count. ``dialects`` and ``questions`` tell
+    what changed its meaning in between: declared choices, and the ids of cases whose text is another.
     """
 
     added: tuple[Change, ...]
@@ -39,6 +53,8 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
     regressed: tuple[Change, ...]
     mended: tuple[Change, ...]
     unchanged: int
+    dialects: tuple[DialectChange, ...] = ()
+    questions: tuple[str, ...] = ()
 
 
 def diff(old: Results, new: Results) -> Difference:
@@ -57,7 +73,29 @@ def diff(old: Results, new: Results) -> Difference:
         was, now = before.get(key), after.get(key)
         lists[_kind(was, now)].append(_change(was, now))
     unchanged = len(lists.pop("unchanged"))
-    return Difference(unchanged=unchanged, **{name: tuple(changes) for name, changes in lists.items()})
+    return Difference(
+        unchanged=unchanged, dialects=tuple(_dialects(old, new, pairs)), questions=_questions(old, new),
+        **{name: tuple(changes) for name, changes in lists.items()},
+    )  # fmt: skip
+
+
+def _dialects(old: Results, new: Results, pairs: dict[str, str]) -> Iterator[DialectChange]:
+    """Yield the choices that both runs state of a column, and differently."""
+    for row in new.run.implementations:
+        if row.id not in pairs:
+            continue
+        before = old.implementation(pairs[row.id])
+        for choice, option in row.dialect.items():
+            if before.dialect.get(choice, option) != option:
+                yield DialectChange(
+                    implementation=_column(row.name, row), choice=choice, old=before.dialect[choice], new=option,
+                    old_version=_version(before.id), new_version=_version(row.id),
+                )  # fmt: skip
+
+
+def _questions(old: Results, new: Results) -> tuple[str, ...]:
+    before = {case.id: case for case in old.run.cases}
+    return tuple(case.id for case in new.run.cases if before.get(case.id, case) != case)
 
 
 def _pairs(old: Results, new: Results) -> dict[str, str]:
@@ -100,27 +138,36 @@ def _change(was: CellRow | None, now: CellRow | None) -> Change:
         implementation=":".join((name, *rest.split(":")[1:])),
         old=was.verdict if was else None,
         new=now.verdict if now else None,
-        old_version=_version(was),
-        new_version=_version(now),
+        old_version=_version(was.implementation) if was else "",
+        new_version=_version(now.implementation) if now else "",
         detail=_detail(was, now) if was and now else "",
     )
 
 
-def _version(cell: CellRow | None) -> str:
-    return cell.implementation.partition("@")[2].partition(":")[0] if cell else ""
+def _version(identifier: str) -> str:
+    return identifier.partition("@")[2].partition(":")[0]
 
 
 def _detail(was: CellRow, now: CellRow) -> str:
     """Say which quantities are explained otherwise than before."""
-    before, after = _explained(was), _explained(now)
+    telling = _names_choices(was) and _names_choices(now)
+    before, after = (_explained(cell, choices=telling) for cell in (was, now))
     unlike = [key for key in dict.fromkeys((*before, *after)) if before.get(key) != after.get(key)]
     return "; ".join(f"{key}: {before.get(key, 'absent')} -> {after.get(key, 'absent')}" for key in unlike)
 
 
-def _explained(cell: CellRow) -> dict[str, str]:
+def _names_choices(cell: CellRow) -> bool:
+    """Tell whether declared deviations name their choice: files of earlier suites do not."""
+    return all(row.variant or row.deviation for row in cell.quantities if row.verdict == "deviates")
+
+
+def _explained(cell: CellRow, *, choices: bool) -> dict[str, str]:
     return {
-        f"step {row.step} {row.name}": " ".join(
-            part for part in (row.verdict, row.variant, row.deviation, row.open, row.raises) if part
-        )
+        f"step {row.step} {row.name}": " ".join(part for part in _parts(row, choices=choices) if part)
         for row in cell.quantities
     }
+
+
+def _parts(row: QuantityRow, *, choices: bool) -> tuple[str | None, ...]:
+    variant = row.variant if choices or row.verdict != "deviates" else None
+    return row.verdict, variant, row.deviation, row.open, row.raises

@@ -4,37 +4,38 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
 from conformance.errors import ResultsError
+from conformance.results.apart import STATED, tell_apart, unlike
 from conformance.results.read import Results
 from conformance.results.rows import CaseRow, CellRow, ImplementationRow, MergedRunRow, RunRow
 
 __all__ = ["merge"]
 
-#: Fields of a column that are mappings, and have to agree where both files have an entry.
-_STATED = ("versions", "dialect", "settings")
 
-
-def merge(results: Sequence[Results], names: Sequence[str] = ()) -> Results:
+def merge(results: Sequence[Results], names: Sequence[str] = (), *, apart: bool = False) -> Results:
     """Return the union of cases, implementations and cells; the first text of a case is kept.
 
-    A cell that several files hold is kept once if they give it the same verdict. ``runs`` of the
-    merged run row tells what each file was, and notes where its corpus differed.
+    Columns of one id that the files describe differently get ids of their own, see ``apart``. A cell that
+    several files hold is kept once if they give it the same verdict. ``runs`` of the merged run row tells
+    what each file was, and notes where its corpus differed.
 
     Args:
         results: what to merge, at least one.
         names: what to call each in a message, normally its path.
+        apart: whether columns of one id that give a case different verdicts are kept side by side.
 
     Raises:
         ResultsError: two files give one cell different verdicts, or describe one implementation id
-            differently.
+            differently and nothing tells the files apart.
     """
     if not results:
         raise ResultsError("nothing to merge", hint="name at least one results file")
     labels = list(names) or [f"results {position}" for position in range(1, len(results) + 1)]
+    results = tell_apart(results, verdicts=apart)
     cases = _union_of_cases(results)
     columns = _union_of_columns(results, labels)
     return Results(
@@ -60,6 +61,9 @@ def _merged_run(results: Sequence[Results], cases: dict[str, CaseRow], columns: 
         },
         selection="; ".join(dict.fromkeys(run.selection for run in runs if run.selection)),
         clauses={number: clause for run in reversed(runs) for number, clause in run.clauses.items()},
+        deviations={name: row for run in reversed(runs) for name, row in run.deviations.items()},
+        variants={name: sentence for run in reversed(runs) for name, sentence in run.variants.items()},
+        choices={name: row for run in reversed(runs) for name, row in run.choices.items()},
         runs=tuple(part for one in results for part in _parts(one, cases)),
     )
 
@@ -77,10 +81,10 @@ def _union_of_columns(results: Sequence[Results], labels: Sequence[str]) -> dict
     for one, label in zip(results, labels, strict=True):
         for row in one.run.implementations:
             kept, origin = columns.setdefault(row.id, (row, label))
-            unlike = list(_unlike(kept, row))
-            if unlike:
+            contradictions = list(unlike(kept, row))
+            if contradictions:
                 raise ResultsError(
-                    f"{origin} and {label}: {row.id} differs in {'; '.join(unlike)}",
+                    f"{origin} and {label}: {row.id} differs in {'; '.join(contradictions)}",
                     hint="a column stands for one installation; leave one of the files out, or run one of them again",
                 )
             columns[row.id] = (_joined(kept, row), origin)
@@ -98,20 +102,9 @@ def _side_by_side(names: list[str]) -> Callable[[ImplementationRow], tuple[objec
     )
 
 
-def _unlike(one: ImplementationRow, other: ImplementationRow) -> Iterator[str]:
-    """Yield what the rows contradict each other in; what only one of them states is no contradiction."""
-    if one.provenance != other.provenance:
-        yield f"provenance ({one.provenance} and {other.provenance})"
-    for field in _STATED:
-        mine, theirs = getattr(one, field), getattr(other, field)
-        for key in mine:
-            if key in theirs and mine[key] != theirs[key]:
-                yield f"{field} {key} ({mine[key]} and {theirs[key]})"
-
-
 def _joined(one: ImplementationRow, other: ImplementationRow) -> ImplementationRow:
     """Return the row with what either states: a later suite may know more choices."""
-    return msgspec.structs.replace(one, **{field: getattr(other, field) | getattr(one, field) for field in _STATED})
+    return msgspec.structs.replace(one, **{field: getattr(other, field) | getattr(one, field) for field in STATED})
 
 
 def _union_of_cells(results: Sequence[Results], labels: Sequence[str]) -> tuple[CellRow, ...]:
@@ -122,7 +115,7 @@ def _union_of_cells(results: Sequence[Results], labels: Sequence[str]) -> tuple[
             if kept.verdict != cell.verdict:
                 raise ResultsError(
                     f"{cell.case} on {cell.implementation}: {kept.verdict} in {origin}, {cell.verdict} in {label}",
-                    hint="compare the two with `conformance diff`, and merge the one that holds",
+                    hint="compare the two with `conformance diff`; `conformance merge --apart` keeps them side by side",
                 )
     return tuple(cell for cell, _ in cells.values())
 
@@ -130,8 +123,8 @@ def _union_of_cells(results: Sequence[Results], labels: Sequence[str]) -> tuple[
 def _parts(one: Results, cases: dict[str, CaseRow]) -> tuple[MergedRunRow, ...]:
     """Return the runs behind one results file: itself, or what it was merged from."""
     run = one.run
-    unlike = tuple(case for case in run.cases if case != cases[case.id])
-    note = f"{len(unlike)} of its cases have another text than shown here" if unlike else ""
+    reworded = tuple(case for case in run.cases if case != cases[case.id])
+    note = f"{len(reworded)} of its cases have another text than shown here" if reworded else ""
     if run.runs:
         return tuple(msgspec.structs.replace(part, note=part.note or note) for part in run.runs)
     part = MergedRunRow(
@@ -144,7 +137,7 @@ def _parts(one: Results, cases: dict[str, CaseRow]) -> tuple[MergedRunRow, ...]:
         complete=one.complete,
         seconds=one.seconds,
         selection=run.selection,
-        cases=unlike,
+        cases=reworded,
         note=note,
     )
     return (part,)

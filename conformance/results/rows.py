@@ -8,8 +8,8 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 
 __all__ = [
-    "FAILING", "SEVERITY", "CaseRow", "CellRow", "DeviationRow", "EndRow", "ImplementationRow", "MergedRunRow",
-    "Number", "QuantityRow", "Row", "RunRow", "Verdict", "number", "worst",
+    "FAILING", "SEVERITY", "CaseRow", "CellRow", "ChoiceRow", "DeviationRow", "EndRow", "ImplementationRow",
+    "MergedRunRow", "Number", "QuantityRow", "Row", "RunRow", "Verdict", "number", "worst",
 ]  # fmt: skip
 
 Verdict: TypeAlias = Literal[
@@ -98,6 +98,13 @@ class CaseRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     source: dict[str, Any] = {}
 
 
+class ChoiceRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A choice that the definition leaves: the number of its clause, and what each option says, by name."""
+
+    clause: str
+    options: dict[str, str] = {}
+
+
 class DeviationRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a recorded deviation says: of whom, why, how it was proved and where it was reported.
 
@@ -138,7 +145,8 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_
 
     ``cases_digest`` is the SHA-256 over the canonical JSON of all cases; ``selection`` is non-empty
     if a part of the corpus was asked for; ``runs`` holds the run rows of merged files. ``deviations`` are
-    the recorded deviations by name, ``variants`` the sentence that each variant of the oracle stands for.
+    the recorded deviations by name, ``variants`` the sentence that each variant of the oracle stands for,
+    ``choices`` what a dialect may choose.
     """
 
     suite: str
@@ -153,6 +161,7 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_
     runs: tuple[MergedRunRow, ...] = ()
     deviations: dict[str, DeviationRow] = {}
     variants: dict[str, str] = {}
+    choices: dict[str, ChoiceRow] = {}
 
 
 class EndRow(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="end"):

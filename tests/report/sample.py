@@ -6,11 +6,15 @@ import random
 from dataclasses import asdict
 from itertools import product
 
+import msgspec
+
 from conformance.definition.clauses import CLAUSES
 from conformance.results.read import Results
 from conformance.results.rows import (
     CaseRow,
     CellRow,
+    ChoiceRow,
+    DeviationRow,
     ImplementationRow,
     Number,
     QuantityRow,
@@ -19,7 +23,7 @@ from conformance.results.rows import (
     worst,
 )
 
-__all__ = ["HOSTILE", "hostile_results", "large_results", "sample_results"]
+__all__ = ["HOSTILE", "hostile_results", "large_results", "many_results", "sample_results"]
 
 HOSTILE = '</script><script>window.pwned=1</script><img src=x onerror="window.pwned=1">&lt;b&gt;'
 
@@ -54,6 +58,12 @@ IMPLEMENTATIONS = (
     ),
 )  # fmt: skip
 
+RECORD = DeviationRow(
+    implementation="flax-linen", versions=">=0.12", variants=("one-pass-variance",),
+    reason="The variance is avg(x^2) - mean^2, which cancels.", proof="A NumPy transcription gives the same bits.",
+    upstream="https://example.org/flax/issues/1",
+)  # fmt: skip
+
 _FILES = {
     "normalise": (("population-variance", "1.1"), ("epsilon-inside-root", "1.2"), ("variance-far-from-one", "1.3")),
     "affine": (("scale-and-shift", "2.1"), ("without-affine", "2.2"), ("gamma-zero", "2.3")),
@@ -85,11 +95,41 @@ def sample_results(*, complete: bool = True, selection: str = "") -> Results:
             not_installed={"mxnet": "No module named 'mxnet'", "flax-nnx": "flax 0.7.5 is older than 0.8"},
             selection=selection,
             clauses={number: asdict(clause) for number, clause in CLAUSES.items()},
+            deviations={"flax one-pass running variance": RECORD},
+            variants={"one-pass-variance": "The variance is computed as avg(x^2) - mean^2.",
+                      "population running variance": "The running variance blends in var itself."},
+            choices={"running_variance": ChoiceRow(clause="3.2", options={"sample": "It is var * n / (n - 1).",
+                                                                          "population": "It is var itself."})},
         ),
         cells=cells if complete else cells[: len(cells) // 2],
         complete=complete,
         seconds=192.4 if complete else 0.0,
     )
+
+
+def many_results() -> Results:
+    """Return the sample with an older Flax, which lacks the recorded deviation, and PyTorch in seven executions."""
+    results = sample_results()
+    replace = msgspec.structs.replace
+    older = "flax-linen@0.10.0:jit:cpu"
+    added = {older: FLAX} | {f"torch@2.13.0:mode-{at}:cpu": TORCH for at in range(6)}
+    rows = [
+        replace(results.run.implementations[position], id=new, execution=new.split(":")[1])
+        for new, position in zip(added, [2, *[0] * 6], strict=True)
+    ]
+    cells = [
+        replace(cell, implementation=new,
+                quantities=tuple(map(_mended, cell.quantities)) if new == older else cell.quantities)
+        for new, old in added.items() for cell in results.cells if cell.implementation == old
+    ]  # fmt: skip
+    run = replace(results.run, implementations=(*results.run.implementations, *rows))
+    return Results(run=run, cells=(*results.cells, *cells), complete=True, seconds=9.0)
+
+
+def _mended(row: QuantityRow) -> QuantityRow:
+    if row.deviation is None:
+        return row
+    return msgspec.structs.replace(row, deviation=None, variant="population running variance")
 
 
 def large_results(cases: int = 400, implementations: int = 30) -> Results:
@@ -122,6 +162,7 @@ def hostile_results() -> Results:
     quantity = QuantityRow(
         step=1, name=HOSTILE, clause=HOSTILE, verdict="differs", dtype=HOSTILE, ratio=HOSTILE, observed=(HOSTILE,),
         expected=(1.0,), variant=HOSTILE, deviation=HOSTILE, open=HOSTILE, explanation=HOSTILE, message=HOSTILE * 500,
+        channels=(1.0, HOSTILE), samples=(HOSTILE, 2.0),
     )  # fmt: skip
     cell = CellRow(
         case=case.id, implementation=implementation.id, verdict="differs", explanation=HOSTILE, quantities=(quantity,)
@@ -130,6 +171,9 @@ def hostile_results() -> Results:
         suite=HOSTILE, started=HOSTILE, machine={HOSTILE: HOSTILE}, cases_digest=HOSTILE, cases=(case,),
         implementations=(implementation,), not_installed={HOSTILE: HOSTILE}, selection=HOSTILE,
         clauses={HOSTILE: {"sentence": HOSTILE, "formula": HOSTILE, "source": HOSTILE}},
+        deviations={HOSTILE: DeviationRow(implementation=HOSTILE, versions=HOSTILE, variants=(HOSTILE,), reason=HOSTILE,
+                                          proof=HOSTILE, upstream="javascript:window.pwned=1")},
+        variants={HOSTILE: HOSTILE}, choices={HOSTILE: ChoiceRow(clause=HOSTILE, options={HOSTILE: HOSTILE})},
     )  # fmt: skip
     return Results(run=run, cells=(cell,), complete=True)
 
@@ -261,7 +305,9 @@ def _quantity(random_: random.Random, case: CaseRow, name: str, verdict: Verdict
         declared=tuple(value * 0.95 for value in expected) if verdict == "deviates" else None,
         declared_ratio=0.21 if verdict == "deviates" else None,
         discriminates=verdict != "agrees" or random_.random() < 0.8,
-        variant=variant if verdict in ("differs", "changed") else None,
+        variant=variant if verdict in ("differs", "changed") else
+                "population running variance" if verdict == "deviates" and not variant else None,
+        channels=(0.5, 40.0, 3.0) if verdict == "differs" else None,
         deviation="flax one-pass running variance" if verdict == "deviates" and variant else None,
         open="gradient is the leaf's" if verdict == "open" and random_.random() < 0.5 else
              ("gradient is zero" if verdict == "open" else None),

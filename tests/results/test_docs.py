@@ -13,7 +13,10 @@ from conformance.results import rows
 from conformance.results.rows import SEVERITY
 
 DOCS = Path(__file__).parents[2] / "docs"
-RECORDS = ("RunRow", "CaseRow", "ImplementationRow", "DeviationRow", "MergedRunRow", "CellRow", "QuantityRow", "EndRow")
+RECORDS = (
+    "RunRow", "CaseRow", "ImplementationRow", "ChoiceRow", "DeviationRow", "MergedRunRow", "CellRow", "QuantityRow",
+    "EndRow",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("record", RECORDS)

@@ -12,12 +12,12 @@ const columns = index.implementations.map((row, position) => ({
   verdicts: index.verdicts[position],
   ratios: index.ratios[position],
 }));
-const cases = index.cases.map(([id, fact, clauses, dtype], position) => {
+const cases = index.cases.map(([id, fact, clauses, dtype, mode], position) => {
   const bracket = id.indexOf('[');
   const path = bracket < 0 ? id : id.slice(0, bracket);
   const slash = path.lastIndexOf('/');
   return {
-    id, fact, clauses, dtype, position,
+    id, fact, clauses, dtype, mode, position,
     file: slash < 0 ? '' : path.slice(0, slash),
     name: path.slice(slash + 1),
     parameters: bracket < 0 ? '' : id.slice(bracket + 1, -1).split(',').join(', '),
@@ -29,8 +29,18 @@ const rowOf = new Map(cases.map((one) => [one.id, one.position]));
 const columnOf = new Map(columns.map((one) => [one.id, one.position]));
 const groups = [...new Set(cases.map((one) => one.file))];
 const unpacked = new Map();
+const gravity = (code) => (code === '.' ? index.severity.length : index.severity.indexOf(code));
 
 const verdictAt = (row, column) => byCode.get(columns[column].verdicts[row]);
+
+// What variants joined by ` + ` stand for, a sentence each.
+function sentencesOf(variants) {
+  return (variants || '').split(' + ').map((name) => index.variants[name]).filter(Boolean).join(' ');
+}
+
+function recordsOf(deviation) {
+  return (deviation || '').split(' + ').filter((name) => Object.hasOwn(index.deviations, name)).map((name) => ({ name, ...index.deviations[name] }));
+}
 
 function labelOf(column) {
   const unusual = [];
@@ -64,30 +74,29 @@ async function unpack(position) {
   return JSON.parse(await new Response(stream).text());
 }
 
-// The details of one cell: { explanation, seconds, quantities, source }, or null if it was not run.
-async function detailsOf(row, column) {
+// The details of a case: its source, and per column { explanation, seconds, quantities }, null where it was not run.
+async function detailsOf(row) {
   const position = Math.floor(row / index.casesPerChunk);
   if (!unpacked.has(position)) unpacked.set(position, unpack(position));
   const chunk = await unpacked.get(position);
   const at = row - position * index.casesPerChunk;
-  const source = chunk.sources[at];
-  const cell = chunk.cells[at][column];
-  if (!cell) return { source, explanation: '', seconds: 0, quantities: [] };
   const shared = (place) => (place < 0 ? null : chunk.pool[place]);
-  const [explanation, seconds, quantities] = cell;
-  return { source, seconds, explanation: shared(explanation) || '', quantities: quantities.map((one) => quantityOf(one, shared)) };
+  const cells = chunk.cells[at].map((cell) => cell && {
+    explanation: shared(cell[0]) || '', seconds: cell[1], quantities: cell[2].map((one) => quantityOf(one, shared)),
+  });
+  return { source: chunk.sources[at], cells };
 }
 
 function quantityOf(list, shared) {
   const [step, name, clause, code, dtype, shape, ratio, bound, plainBound, error, maxError, worst, start,
-    expected, observed, declared, declaredRatio, discriminates, variant, deviation, open, explanation, raises, message] = list;
+    expected, observed, declared, declaredRatio, discriminates, variant, deviation, open, explanation, raises, message, channels, samples] = list;
   return {
     step, ratio, bound, plainBound, error, maxError, start, declaredRatio, discriminates,
     word: byCode.get(code),
     name: shared(name) || '', clause: shared(clause) || '', dtype: shared(dtype) || '', shape: shared(shape) || [],
     worst: shared(worst), expected: shared(expected), observed: shared(observed), declared: shared(declared),
     variant: shared(variant), deviation: shared(deviation), open: shared(open), explanation: shared(explanation),
-    raises: shared(raises), message: shared(message),
+    raises: shared(raises), message: shared(message), channels: shared(channels), samples: shared(samples),
   };
 }
 

@@ -19,6 +19,18 @@ function badge(column) {
   return column.provenance === 'executed' ? '' : make('span', { class_: `provenance ${column.provenance}` }, column.provenance);
 }
 
+// A link out of the page, only to the web: any other address stays text.
+function outside(address, text) {
+  return /^https?:\/\/[^\s"'<>\\]+$/.test(address) ? make('a', { href: address, rel: 'noopener noreferrer', title: address }, text) : make('code', {}, address);
+}
+
+function drawn(name, attributes = {}, ...children) {
+  const node = document.createElementNS('http://www.w3.org/2000/svg', name);
+  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key === 'class_' ? 'class' : key, String(value));
+  node.append(...children.flat());
+  return node;
+}
+
 const byId = (id) => document.getElementById(id);
 
 async function copy(button, text) {

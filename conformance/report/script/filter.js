@@ -24,7 +24,36 @@ function textTest(text) {
   return (one) => parts.every((part) => one.text.includes(part));
 }
 
-const shownColumns = () => columns.filter((one) => !state.implementations.size || state.implementations.has(one.position));
+const shownColumns = () => columns.filter((one) => (!state.implementations.size || state.implementations.has(one.position))
+  && (!state.execution || one.execution === state.execution)
+  && (!state.pick || !state.marked.size || state.marked.has(one.position)));
+
+// Above so many columns, those of one implementation stand under one head until it is unfolded.
+const FOLD_ABOVE = 8;
+const familyOf = (column) => `${column.name} ${column.provenance}`;
+const isFolded = (family) => (columns.length > FOLD_ABOVE) !== state.heads.has(family);
+
+// What stands side by side: a column each, or the columns of one implementation together.
+function shownSlots() {
+  const families = new Map();
+  for (const column of shownColumns()) {
+    const family = familyOf(column);
+    if (!families.has(family)) families.set(family, []);
+    families.get(family).push(column);
+  }
+  return [...families].flatMap(([family, members]) => (members.length > 1 && isFolded(family)
+    ? [{ family, members, folded: true }]
+    : members.map((column) => ({ family, members: [column], folded: false, many: members.length > 1 }))));
+}
+
+// The column that a slot shows on a row: the gravest verdict, then the largest ratio.
+function leadOf(slot, row) {
+  const size = (column) => (typeof column.ratios[row] === 'string' ? Infinity : column.ratios[row] ?? -1);
+  return slot.members.reduce((best, column) => {
+    const difference = gravity(column.verdicts[row]) - gravity(best.verdicts[row]);
+    return difference < 0 || (difference === 0 && size(column) > size(best)) ? column : best;
+  });
+}
 
 // Rows that pass every filter but that by verdict.
 function candidates() {
@@ -34,6 +63,8 @@ function candidates() {
   return cases.filter((one) => (!found || found.has(one.position))
     && (!state.clause || one.clauses.includes(state.clause))
     && (!state.dtype || one.dtype === state.dtype)
+    && (!state.mode || one.mode.split(' ').includes(state.mode))
+    && (!state.pick || !state.rows.size || state.rows.has(one.position))
     && test(one));
 }
 
@@ -62,7 +93,7 @@ function select() {
 }
 
 function itemsOf(passing) {
-  const asked = state.text || state.verdicts.size || state.finding;
+  const asked = state.text || state.verdicts.size || state.finding || state.pick;
   const items = [];
   for (const [file, { apart, alike }] of passing) {
     items.push({ kind: 'group', key: `g ${file}`, file, apart: apart.length, total: apart.length + alike.length });

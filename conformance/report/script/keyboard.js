@@ -16,7 +16,7 @@ function jump(direction) {
   for (let at = start + direction; at >= 0 && at < grid.items.length * width; at += direction) {
     const item = grid.items[Math.floor(at / width)];
     if (item.kind !== 'case') continue;
-    const code = grid.shown[at % width].verdicts[item.one.position];
+    const code = leadOf(grid.shown[at % width], item.one.position).verdicts[item.one.position];
     if (code === 'a' || code === 'u' || code === '.') continue;
     grid.active = { at: Math.floor(at / width), column: at % width };
     focusActive();
@@ -38,7 +38,14 @@ function inGrid(event) {
   } else if ((event.key === 'Enter' || event.key === ' ') && item && item.kind === 'case') {
     openCell(item, grid.active.column);
     event.preventDefault();
-  }
+  } else if (event.key === 's' && item && item.kind === 'case') markRow(item.one);
+  else if (event.key === 'c' && grid.shown[grid.active.column]) markSlot(grid.active.column);
+  else if (event.key === 'f') foldActive();
+}
+
+function foldActive() {
+  const slot = grid.shown[grid.active.column];
+  if (slot && (slot.folded || slot.many)) go({ heads: toggled(state.heads, slot.family) });
 }
 
 function anywhere(event) {

@@ -23,6 +23,10 @@ function prepareFilters() {
   used.sort((a, b) => a.localeCompare(b, 'en', { numeric: true }));
   fill(byId('clause'), 'any', used.map((number) => [number, `${number} ${(index.clauses[number] || {}).sentence || ''}`.slice(0, 80)]));
   fill(byId('dtype'), 'any', [...new Set(cases.map((one) => one.dtype))].sort().map((name) => [name, name]));
+  fill(byId('mode'), 'any', [...new Set(cases.flatMap((one) => one.mode.split(' ')))].filter(Boolean).map((name) => [name, name]));
+  fill(byId('execution'), 'any', [...new Set(columns.map((one) => one.execution))].sort().map((name) => [name, name]));
+  byId('mode').addEventListener('change', (event) => go({ mode: event.target.value }));
+  byId('execution').addEventListener('change', (event) => go({ execution: event.target.value }));
   byId('text').addEventListener('input', (event) => go({ text: event.target.value }, true));
   byId('only').addEventListener('change', (event) => go({ only: event.target.checked }));
   byId('clause').addEventListener('change', (event) => go({ clause: event.target.value }));
@@ -42,6 +46,8 @@ function drawFilters(selection) {
   byId('only').checked = state.only;
   byId('clause').value = state.clause;
   byId('dtype').value = state.dtype;
+  byId('mode').value = state.mode;
+  byId('execution').value = state.execution;
   const focused = document.activeElement && document.activeElement.dataset.choice;
   const chips = byId('verdicts');
   chips.replaceChildren(chips.firstElementChild);
@@ -59,10 +65,24 @@ function drawFilters(selection) {
   }
   const again = focused && [...document.querySelectorAll('[data-choice]')].find((button) => button.dataset.choice === focused);
   if (again) again.focus();
-  const set = [state.clause, state.dtype, state.implementations.size].filter(Boolean).length;
+  const set = [state.clause, state.dtype, state.mode, state.execution, state.implementations.size].filter(Boolean).length;
   byId('more').textContent = set ? `Filters (${set})` : 'Filters';
   byId('shown').textContent = `${selection.rows.toLocaleString('en')} of ${plural(cases.length, 'case')}`;
   drawFinding();
+  drawSelection();
+}
+
+function drawSelection() {
+  const line = byId('selection');
+  line.hidden = !state.rows.size && !state.marked.size;
+  if (line.hidden) return;
+  const told = [state.rows.size && plural(state.rows.size, 'row'), state.marked.size && plural(state.marked.size, 'column')].filter(Boolean);
+  const button = (text, onclick) => make('button', { type: 'button', onclick }, text);
+  const options = () => [...state.rows].map((position) => `--case '${cases[position].id}'`).join(' ');
+  line.replaceChildren(`${told.join(' and ')} selected `,
+    button(state.pick ? 'Show all' : 'Show only these', () => go({ pick: !state.pick })), ' ',
+    ...(state.rows.size ? [button('Copy as --case options', (event) => copy(event.currentTarget, options())), ' '] : []),
+    button('Clear', () => go({ rows: new Set(), marked: new Set(), pick: false })));
 }
 
 function drawFinding() {
@@ -70,7 +90,7 @@ function drawFinding() {
   const finding = index.findings[state.finding];
   line.hidden = !state.finding;
   line.replaceChildren(...(finding
-    ? ['Only the finding: ', chip(words.find((word) => word.name === finding.verdict)), ' ', make('strong', {}, finding.quantities.join(', '))]
+    ? ['Only the finding: ', chip(words.find((word) => word.name === finding.verdict)), ' ', make('strong', {}, finding.quantities.join(', ')), finding.cause ? `: ${finding.cause}` : '']
     : ['This report has no such finding.']), ' ', make('button', { type: 'button', onclick: () => go({ finding: '' }) }, 'Show all'));
 }
 
@@ -78,11 +98,12 @@ function draw() {
   const before = state;
   state = readState();
   drawPages();
-  if (state.page !== before.page) scrollTo(0, 0);
+  const target = PAGES.includes(location.hash.slice(1).split('?')[0]) ? null : document.getElementById(location.hash.slice(1));
+  if (target) target.scrollIntoView();
+  else if (state.page !== before.page) scrollTo(0, 0);
   if (state.page !== 'matrix') { panel.hidden = true; return; }
   const inside = pane.contains(document.activeElement) || panel.contains(document.activeElement);
   const selection = select();
-  aimAtOpened();
   drawFilters(selection);
   drawMatrix(selection);
   drawPanel().then(() => {
@@ -95,7 +116,7 @@ function draw() {
 function aimAtOpened() {
   if (!state.case) return;
   const at = grid.items.findIndex((item) => item.kind === 'case' && item.one.id === state.case);
-  const place = shownColumns().findIndex((column) => column.id === state.impl);
+  const place = shownSlots().findIndex((slot) => slot.members.some((column) => column.id === state.impl));
   if (at >= 0) grid.active.at = at;
   if (place >= 0) grid.active.column = place;
 }

@@ -10,20 +10,36 @@ function plural(count, noun) {
 
 function drawHead() {
   const corner = make('th', { class_: 'corner', scope: 'col' }, 'Case');
-  const heads = grid.shown.map((column) => make('th', {
-    scope: 'col', class_: `head ${column.provenance}`, 'data-column': column.position, title: column.id,
-  }, make('span', { class_: 'name' }, column.name), make('span', { class_: 'version' }, column.version),
-  make('span', { class_: 'detail' }, [column.execution, column.device].filter((part) => part !== 'cpu').join(', ')), badge(column)));
-  return make('thead', {}, make('tr', { 'aria-rowindex': 1 }, corner, heads));
+  return make('thead', {}, make('tr', { 'aria-rowindex': 1 }, corner, grid.shown.map(drawSlot)));
+}
+
+// The head of a column: a button that selects it, and one that folds the columns of one implementation.
+function drawSlot(slot, place) {
+  const [column] = slot.members;
+  const marked = slot.members.every((one) => state.marked.has(one.position));
+  const modes = [...new Set(slot.members.flatMap((one) => [one.execution, one.device]))].filter((part) => part !== 'cpu' && (part !== 'eager' || slot.folded));
+  const versions = [...new Set(slot.members.map((one) => one.version))];
+  const name = make('button', {
+    type: 'button', class_: 'head-name', tabindex: -1, 'aria-pressed': String(marked), 'data-mark': place,
+    title: `${slot.members.map((one) => one.id).join('\n')}\nSelect (c)`,
+  }, make('span', { class_: 'name' }, column.name),
+  make('span', { class_: 'version' }, versions.length > 2 ? `${versions[0]} … ${versions[versions.length - 1]}` : versions.join(', ')),
+  make('span', { class_: 'detail' }, (slot.folded ? modes : [column.execution, column.device].filter((part) => part !== 'cpu')).join(', ')), badge(column));
+  const fold = slot.folded || slot.many ? make('button', {
+    type: 'button', class_: 'head-fold', tabindex: -1, 'aria-expanded': String(!slot.folded), 'data-fold': slot.family,
+    'aria-label': slot.folded ? `Unfold the ${slot.members.length} columns of ${column.name}` : `Fold the columns of ${column.name}`, title: 'Fold or unfold (f)',
+  }, slot.folded ? `▸ ${slot.members.length} columns` : '▾ fold') : '';
+  return make('th', { scope: 'col', class_: `head ${column.provenance}${marked ? ' marked' : ''}`, 'data-column': place }, name, fold);
 }
 
 function drawMatrix(selection) {
   const key = grid.items[grid.active.at] && grid.items[grid.active.at].key;
   grid.items = selection.items;
-  grid.shown = shownColumns();
+  grid.shown = shownSlots();
   const kept = grid.items.findIndex((item) => item.key === key);
   grid.active.at = kept >= 0 ? kept : Math.max(0, grid.items.findIndex((item) => item.kind === 'case'));
   grid.active.column = Math.min(grid.active.column, grid.shown.length - 1);
+  aimAtOpened();
   grid.whole = grid.items.length * (grid.shown.length + 1) <= DRAW_ALL;
   grid.body = make('tbody', {});
   grid.table = make('table', {
@@ -65,28 +81,36 @@ function spacer(height) {
 
 function drawItem(item, at) {
   const row = make('tr', { class_: item.kind, 'aria-rowindex': at + 2, 'data-at': at });
-  if (item.kind === 'case') row.append(drawName(item.one), ...grid.shown.map((column, place) => drawCell(item.one, column, at, place)));
+  if (item.kind === 'case') row.append(drawName(item.one), ...grid.shown.map((slot, place) => drawCell(item.one, slot, at, place)));
   else row.append(drawBand(item, at));
   return row;
 }
 
 function drawName(one) {
-  return make('th', { scope: 'row', class_: 'case', title: `${one.id}\n${one.fact}` },
-    make('span', { class_: 'clip' }, one.name, one.parameters ? make('span', { class_: 'parameters' }, ` ${one.parameters}`) : ''));
+  const marked = state.rows.has(one.position);
+  return make('th', { scope: 'row', class_: `case${marked ? ' marked' : ''}` },
+    make('button', { type: 'button', class_: 'row-name clip', tabindex: -1, 'aria-pressed': String(marked), title: `${one.id}\n${one.fact}\nSelect (s)` },
+      one.name, one.parameters ? make('span', { class_: 'parameters' }, ` ${one.parameters}`) : ''));
 }
 
-function drawCell(one, column, at, place) {
-  const word = byCode.get(column.verdicts[one.position]);
-  const chosen = state.case === one.id && state.impl === column.id;
+function drawCell(one, slot, at, place) {
+  const column = leadOf(slot, one.position);
+  const code = column.verdicts[one.position];
+  const word = byCode.get(code);
+  const chosen = state.case === one.id && slot.members.some((member) => member.id === state.impl);
   const active = grid.active.at === at && grid.active.column === place;
   const ratio = ratioText(column.ratios[one.position]);
   const name = word ? word.name : 'not run';
-  const dim = word && state.verdicts.size && !state.verdicts.has(word.name);
+  const dim = word && state.verdicts.size && !slot.members.some((member) => state.verdicts.has((byCode.get(member.verdicts[one.position]) || {}).name));
+  const like = slot.members.filter((member) => member.verdicts[one.position] === code).length;
+  const part = like < slot.members.length ? `${like} of ${slot.members.length}` : '';
+  const who = slot.folded ? `${column.name}${part ? `, ${part} columns` : ''}` : labelOf(column);
   return make('td', {
     class_: `cell ${word ? word.name : 'missing'} ${column.provenance}${dim ? ' dim' : ''}${chosen ? ' chosen' : ''}`,
     role: 'gridcell', tabindex: active ? 0 : -1, 'data-place': place, 'aria-selected': chosen ? 'true' : null,
-    'aria-label': `${labelOf(column)}: ${name}${ratio ? `, ${ratio} times the bound` : ''}`,
-  }, make('span', { class_: 'glyph', 'aria-hidden': 'true' }, word ? word.glyph : ''), ratio ? make('span', { class_: 'ratio' }, ratio) : '');
+    'aria-label': `${who}: ${name}${ratio ? `, ${ratio} times the bound` : ''}`,
+  }, make('span', { class_: 'glyph', 'aria-hidden': 'true' }, word ? word.glyph : ''), ratio ? make('span', { class_: 'ratio' }, ratio) : '',
+  part ? make('span', { class_: 'part' }, ` ${part}`) : '');
 }
 
 function drawBand(item, at) {
@@ -108,7 +132,7 @@ function toggleBand(item) {
 }
 
 function openCell(item, place) {
-  go({ case: item.one.id, impl: grid.shown[place].id });
+  go({ case: item.one.id, impl: leadOf(grid.shown[place], item.one.position).id });
 }
 
 function elementOf({ at, column }) {
@@ -128,7 +152,7 @@ function focusActive(scroll = true) {
   target.focus({ preventScroll: true });
   if (scroll) target.scrollIntoView({ block: 'nearest', inline: 'nearest' });
   for (const head of grid.table.tHead.querySelectorAll('.head')) {
-    head.classList.toggle('active', grid.shown[grid.active.column] && Number(head.dataset.column) === grid.shown[grid.active.column].position);
+    head.classList.toggle('active', Number(head.dataset.column) === grid.active.column);
   }
 }
 
@@ -138,7 +162,26 @@ function showActive() {
   else if (grid.items.length) { pane.scrollTop = grid.active.at * rowHeight() - pane.clientHeight / 2; drawRows(true); }
 }
 
+function markSlot(place) {
+  const marked = new Set(state.marked);
+  const members = grid.shown[place].members.map((one) => one.position);
+  const off = members.every((position) => marked.has(position));
+  for (const position of members) { if (off) marked.delete(position); else marked.add(position); }
+  go({ marked, pick: state.pick && Boolean(marked.size || state.rows.size) });
+}
+
+function markRow(one) {
+  const rows = toggled(state.rows, one.position);
+  go({ rows, pick: state.pick && Boolean(rows.size || state.marked.size) });
+}
+
 pane.addEventListener('click', (event) => {
+  const head = event.target.closest('[data-mark], [data-fold]');
+  if (head) {
+    if (head.dataset.fold) go({ heads: toggled(state.heads, head.dataset.fold) });
+    else markSlot(Number(head.dataset.mark));
+    return;
+  }
   const row = event.target.closest('tr[data-at]');
   if (!row) return;
   const at = Number(row.dataset.at);
@@ -146,6 +189,7 @@ pane.addEventListener('click', (event) => {
   const cell = event.target.closest('[data-place]');
   grid.active = { at, column: cell ? Number(cell.dataset.place) : grid.active.column };
   if (item.kind === 'case' && cell) openCell(item, grid.active.column);
+  else if (item.kind === 'case' && event.target.closest('.row-name')) markRow(item.one);
   else if (item.kind !== 'case' && event.target.closest('button')) toggleBand(item);
 });
 let pending = 0;
