@@ -72,7 +72,8 @@ class _Layer:
         self.config, self.last = config, config.channel_axis == "last"
         paddle.set_default_dtype(config.param_dtype)
         self.module: Any = getattr(paddle.nn, _MODULES[config.rank])(
-            config.channels, momentum=1 - config.momentum,  # type: ignore[operator]  (weighs the old state)
+            # Paddle's momentum weighs the old state; without one it is left to Paddle to refuse.
+            config.channels, momentum=None if config.momentum is None else 1 - config.momentum,
             epsilon=config.epsilon, weight_attr=None if config.gamma else False,
             bias_attr=None if config.beta else False, data_format=(_LAST if self.last else _SECOND)[config.rank],
         )  # fmt: skip

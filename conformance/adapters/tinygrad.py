@@ -55,7 +55,9 @@ def _reasons(case: Case) -> dict[str, bool]:
     steps = case.steps
     return {
         "nn.BatchNorm has no cumulative average: momentum is a number": case.momentum == "cumulative",
-        "nn.BatchNorm takes the channels from the second axis only": case.channel_axis == "last" and case.layer.rank > 2,
+        "nn.BatchNorm takes the channels from the second axis only": (
+            case.channel_axis == "last" and case.layer.rank > 2
+        ),
         "16-bit input meets float32 parameters: tinygrad promotes the output to float32": promotes(case),
         "clang before 15 compiles no bfloat16": case.dtype == "bfloat16",
         "nn.BatchNorm has no masks": any(step.masked for step in steps),

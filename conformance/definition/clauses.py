@@ -243,8 +243,8 @@ _ALL = (
     Clause(
         "9.1",
         "In train, second derivatives pass through the batch statistics twice.",
-        "H = -gamma / (n s^2) * (P g xhat' + xhat (P g)' + (g . xhat) P - 3/n * (g . xhat) xhat xhat') for L = sum(y * g), "
-        "P the centring matrix; mixed ones with gamma and dy likewise",
+        "H = -gamma / (n s^2) * (P g xhat' + xhat (P g)' + (g . xhat) P - 3/n * (g . xhat) xhat xhat') "
+        "for L = sum(y * g), P the centring matrix; mixed ones with gamma and dy likewise",
         f"derivative of clause 6.1; {_PAPER}, section 3",
     ),
     Clause(

@@ -32,7 +32,8 @@ def quality_figures(grid: Grid) -> Markup:
         return element("p", "No case of this run varies the mean of its input.")
     shown = [panel for panel in found if panel.title.partition("[")[0] in _SHOWN]
     folded = [panel for panel in found if panel not in shown]
-    more = element("details", element("summary", f"{len(folded)} more questions that vary the mean"), map(_figure, folded))
+    summary = element("summary", f"{len(folded)} more questions that vary the mean")
+    more = element("details", summary, map(_figure, folded))
     return join((*map(_figure, shown), more if folded else ""))
 
 
