@@ -1,6 +1,8 @@
 """How the report fares at scale: time, memory and size to build it, time to open and filter it.
 
-Run as ``python benchmarks/report_scale.py [CASES IMPLEMENTATIONS]``; 1,000 by 30 unless told otherwise.
+Run as ``python benchmarks/report_scale.py [CASES IMPLEMENTATIONS [RESULTS]]``; 1,000 by 30 unless told otherwise.
+With RESULTS, the cells of a real run are repeated under new names until there are enough: rows are then as
+large, and as varied, as real ones.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
+import msgspec
 from playwright.sync_api import sync_playwright
 
 from conformance.report.page import write_report
@@ -53,6 +56,29 @@ def synthetic(cases: int, implementations: int) -> Results:
     return Results(run=run, cells=cells, complete=True, seconds=60.0)
 
 
+def tiled(real: Results, cases: int, implementations: int) -> Results:
+    """Return the cells of a real run, repeated under new names until there are that many of each."""
+    replace = msgspec.structs.replace
+    rows = [
+        replace(case, id=case.id.replace("/", f"-{at // len(real.run.cases)}/", 1))
+        for at in range(cases) for case in (real.run.cases[at % len(real.run.cases)],)
+    ]  # fmt: skip
+    columns = [
+        replace(row, id=row.id.replace("@", f"@{at // len(real.run.implementations)}.", 1))
+        for at in range(implementations)
+        for row in (real.run.implementations[at % len(real.run.implementations)],)
+    ]
+    known = {(cell.case, cell.implementation): cell for cell in real.cells}
+    cells = tuple(
+        replace(cell, case=row.id, implementation=column.id)
+        for at, row in enumerate(rows) for place, column in enumerate(columns)
+        if (cell := known.get((real.run.cases[at % len(real.run.cases)].id,
+                               real.run.implementations[place % len(real.run.implementations)].id)))
+    )  # fmt: skip
+    run = replace(real.run, cases=tuple(rows), implementations=tuple(columns))
+    return Results(run=run, cells=cells, complete=True, seconds=real.seconds)
+
+
 def _cell(numbers: random.Random, case: CaseRow, column: ImplementationRow) -> CellRow:
     draw = numbers.random()
     verdict: Verdict = "agrees" if draw < 0.83 else "rough" if draw < 0.9 else "deviates" if draw < 0.97 else "differs"
@@ -77,7 +103,9 @@ def main() -> None:
     """Measure and print."""
     cases, implementations = (int(text) for text in sys.argv[1:3]) if len(sys.argv) > 2 else (1000, 30)
     folder = Path(tempfile.mkdtemp(prefix="report-scale-"))
-    written = write_results(synthetic(cases, implementations), folder)
+    made = tiled(read_results(sys.argv[3]), cases, implementations) if len(sys.argv) > 3 else None
+    written = write_results(made or synthetic(cases, implementations), folder)
+    del made
     print(f"{cases:,} cases x {implementations} implementations = {cases * implementations:,} cells")
     print(f"results file        {written.stat().st_size / 1e6:8.1f} MB")
     page = folder / "index.html"

@@ -24,7 +24,7 @@ def _not_installed(grid: Grid) -> Markup:
         for name, reason in missing.items()
     ]
     head = element("tr", (element("th", text, scope="col") for text in ("Implementation", "Why not", "To add it")))
-    return join((element("h3", "Not installed"), _table(head, rows, "Not installed")))
+    return join((element("h2", "Not installed"), _table(head, rows, "Not installed")))
 
 
 def _install(name: str) -> Markup:
@@ -56,7 +56,7 @@ def _unsupported(grid: Grid) -> Markup:
         for (name, why), columns in sorted(lacking.items())
     ]  # fmt: skip
     head = element("tr", (element("th", text, scope="col") for text in ("Implementation", "What it lacks", "Cases")))
-    return join((element("h3", "Unsupported"), _table(head, rows, "Unsupported")))
+    return join((element("h2", "Unsupported"), _table(head, rows, "Unsupported")))
 
 
 def _versions(grid: Grid, columns: list[int]) -> str:
@@ -80,7 +80,7 @@ def _unreached(grid: Grid) -> Markup:
     ]  # fmt: skip
     if rows:
         head = element("tr", element("th", "Implementation", scope="col"), element("th", "Not reached", scope="col"))
-        parts += [element("h3", "Not reached"), _table(head, rows, "Not reached")]
+        parts += [element("h2", "Not reached"), _table(head, rows, "Not reached")]
     return join(parts)
 
 
@@ -100,7 +100,7 @@ def _runs(grid: Grid) -> Markup:
         for part in runs
     ]  # fmt: skip
     head = element("tr", (element("th", text, scope="col") for text in titles))
-    return join((element("h3", "The runs merged here"), _table(head, rows, "Runs")))
+    return join((element("h2", "The runs merged here"), _table(head, rows, "Runs")))
 
 
 def _table(head: Markup, rows: list[Markup], name: str) -> Markup:

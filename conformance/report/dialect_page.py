@@ -48,7 +48,7 @@ def _table(table: DialectTable, rows: list[ChoiceLine], grid: Grid) -> Markup:
         for row in rows
     ]  # fmt: skip
     return element("div", element("table", element("thead", head), element("tbody", lines), class_="dialects"),
-                   class_="scroll", tabindex="0", role="region", aria_label="Dialects")  # fmt: skip
+                   class_="scroll", tabindex="0", role="region", aria_label="Choices by implementation")  # fmt: skip
 
 
 def _head(column: DialectColumn) -> Markup:

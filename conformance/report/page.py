@@ -114,7 +114,7 @@ def _legend() -> Markup:
         element("div", element("dt", element("span", word, class_=f"provenance {word}")), element("dd", meaning))
         for word, meaning in PROVENANCE.items()
     )
-    return join((element("dl", verdicts, class_="legend"), element("h3", "Where a column comes from"),
+    return join((element("dl", verdicts, class_="legend"), element("h2", "Where a column comes from"),
                  element("dl", origins, class_="legend")))  # fmt: skip
 
 

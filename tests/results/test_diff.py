@@ -58,3 +58,22 @@ def test_same_ids_are_matched_first(results: Maker) -> None:
     difference = diff(old, results({("a/one", NEW): "differs"}))
     assert ["2.2"] == [change.new_version for change in difference.regressed]
     assert ["2.1"] == [change.old_version for change in difference.removed]
+
+
+def test_dialects_and_questions_that_changed(results: Maker) -> None:
+    """A choice that is declared otherwise, and a case with another text, are named apart from the cells."""
+    old = results({("a/one", OLD): "agrees"})
+    new = results({("a/one", NEW): "deviates"}, dialect="population", text="another fact")
+    difference = diff(old, new)
+    (change,) = difference.dialects
+    assert ("torch:eager:cpu", "running_variance", "sample", "population") == (
+        change.implementation, change.choice, change.old, change.new,
+    )  # fmt: skip
+    assert ("2.1", "2.2") == (change.old_version, change.new_version)
+    assert ("a/one",) == difference.questions
+
+
+def test_naming_a_choice_is_no_change(results: Maker) -> None:
+    """A file of an earlier suite, whose declared deviations name no choice, is not held against it."""
+    difference = diff(results({("a/one", OLD): "deviates"}), results({("a/one", OLD): "deviates"}, variant="x"))
+    assert 1 == difference.unchanged

@@ -10,6 +10,7 @@ import pytest
 from conformance.errors import ResultsError
 from conformance.results.merge import merge
 from conformance.results.read import Results
+from conformance.results.rows import ChoiceRow, DeviationRow, Verdict
 
 Maker = Callable[..., Results]
 OLD, NEW = "torch@2.1:eager:cpu", "torch@2.2:eager:cpu"
@@ -43,13 +44,81 @@ def test_conflicting_cells_are_refused(results: Maker) -> None:
 
 
 def test_conflicting_columns_are_refused(results: Maker) -> None:
-    """An implementation id that two files describe differently is refused."""
+    """An implementation id that two files describe differently is refused where nothing tells the files apart."""
     one = results({("a/one", OLD): "agrees"})
     with pytest.raises(
         ResultsError,
         match=r"x and y: torch@2\.1:eager:cpu differs in dialect running_variance \(sample and population\)",
     ):
         merge([one, results({("a/two", OLD): "agrees"}, dialect="population")], ["x", "y"])
+
+
+def described(one: Results, **fields: object) -> Results:
+    """Return the results with their first column described otherwise."""
+    column = msgspec.structs.replace(one.run.implementations[0], **fields)  # type: ignore[arg-type]
+    return msgspec.structs.replace(one, run=msgspec.structs.replace(one.run, implementations=(column,)))
+
+
+APART = [
+    ({"versions": {"flax": "2.1", "jax": "0.7"}}, {"versions": {"flax": "2.1", "jax": "0.9"}}, "+jax-0.7", "+jax-0.9"),
+    ({"settings": {"x64": "on"}}, {"settings": {"x64": "not at all"}}, "+x64-on", "+x64-not-at-all"),
+    ({"provenance": "recorded"}, {}, "+recorded", "+executed"),
+]
+
+
+@pytest.mark.parametrize(("one", "other", "first", "second"), APART, ids=["versions", "settings", "provenance"])
+def test_columns_of_one_id_are_told_apart(
+    results: Maker, one: dict[str, object], other: dict[str, object], first: str, second: str
+) -> None:
+    """Columns of one id get ids that say what they differ in; cells and runs follow."""
+    told: list[tuple[Verdict, dict[str, object]]] = [("agrees", one), ("differs", other)]
+    merged = merge([described(results({("a/one", OLD): verdict}), **own) for verdict, own in told])
+    expected = [f"torch@2.1{first}:eager:cpu", f"torch@2.1{second}:eager:cpu"]
+    assert sorted(expected) == sorted(row.id for row in merged.run.implementations)
+    assert [(expected[0], "agrees"), (expected[1], "differs")] == [(c.implementation, c.verdict) for c in merged.cells]
+    assert [(expected[0],), (expected[1],)] == [part.implementations for part in merged.run.runs]
+
+
+def test_dialects_of_two_corpora_are_told_apart(results: Maker) -> None:
+    """A column that declares another dialect in another run stands beside the first."""
+    one = results({("a/one", OLD): "agrees"})
+    other = results({("a/one", OLD): "deviates"}, dialect="population", digest="d2")
+    assert ["torch@2.1+corpus-d1:eager:cpu", "torch@2.1+corpus-d2:eager:cpu"] == [
+        row.id for row in merge([one, other]).run.implementations
+    ]
+
+
+def test_machines_are_told_apart_on_request(results: Maker) -> None:
+    """With `apart`, columns that give a case different verdicts on two machines are both kept."""
+    parts = []
+    for verdict, processor in (("agrees", "AMD EPYC"), ("differs", "M1")):
+        one = results({("a/one", OLD): verdict})
+        machine = {"system": "Linux", "processor": processor}
+        parts.append(msgspec.structs.replace(one, run=msgspec.structs.replace(one.run, machine=machine)))
+    merged = merge(parts, apart=True)
+    assert {"torch@2.1+processor-AMD-EPYC:eager:cpu", "torch@2.1+processor-M1:eager:cpu"} == {
+        row.id for row in merged.run.implementations
+    }
+
+
+def test_what_is_alike_keeps_its_id(results: Maker) -> None:
+    """A column that two files describe alike is one, also with `apart`."""
+    one, other = results({("a/one", OLD): "agrees"}), results({("a/two", OLD): "differs"}, digest="d2")
+    assert [OLD] == [row.id for row in merge([one, other], apart=True).run.implementations]
+
+
+def test_records_and_variants_are_joined(results: Maker) -> None:
+    """What either run says of records, variants and choices is kept."""
+    parts = []
+    for name in ("x", "y"):
+        one = results({("a/one", OLD): "agrees"})
+        run = msgspec.structs.replace(
+            one.run, deviations={name: DeviationRow(implementation="torch")}, variants={name: "It is."},
+            choices={name: ChoiceRow(clause="3.2")},
+        )  # fmt: skip
+        parts.append(msgspec.structs.replace(one, run=run))
+    run = merge(parts).run
+    assert {"x", "y"} == set(run.deviations) == set(run.variants) == set(run.choices)
 
 
 def test_different_corpora_are_noted(results: Maker) -> None:

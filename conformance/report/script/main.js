@@ -94,13 +94,24 @@ function drawFinding() {
     : ['This report has no such finding.']), ' ', make('button', { type: 'button', onclick: () => go({ finding: '' }) }, 'Show all'));
 }
 
-function draw() {
-  const before = state;
-  state = readState();
-  drawPages();
-  const target = PAGES.includes(location.hash.slice(1).split('?')[0]) ? null : document.getElementById(location.hash.slice(1));
+// What the address names within a page.
+function targetOf() {
+  const name = location.hash.slice(1).split('?')[0];
+  return PAGES.includes(name) ? null : name && document.getElementById(name);
+}
+
+function scrollToTarget() {
+  const target = targetOf();
   if (target) target.scrollIntoView();
-  else if (state.page !== before.page) scrollTo(0, 0);
+  else scrollTo(0, 0);
+}
+
+function draw() {
+  const before = drawnState;
+  state = readState();
+  drawnState = state;
+  drawPages();
+  if (state.page !== before.page || targetOf()) scrollToTarget();
   if (state.page !== 'matrix') { panel.hidden = true; return; }
   const inside = pane.contains(document.activeElement) || panel.contains(document.activeElement);
   const selection = select();
@@ -141,4 +152,4 @@ prepareFilters();
 addEventListener('hashchange', draw);
 draw();
 // A page's name is an anchor too, for readers without scripts; with them a page starts at its top.
-addEventListener('load', () => requestAnimationFrame(() => scrollTo(0, 0)));
+addEventListener('load', () => requestAnimationFrame(scrollToTarget));

@@ -59,10 +59,13 @@ function writeState(state) {
 }
 
 let state = readState();
+let drawnState = state;
 
 // Goes to the present state with some changes; `replace` keeps the history as it is.
 function go(changes, replace = false) {
-  const target = writeState({ ...state, ...changes });
+  // At once, so that a second key that comes before the page is drawn again adds to the first.
+  state = { ...state, ...changes };
+  const target = writeState(state);
   if (target === location.hash) return;
   if (replace) location.replace(target);
   else location.hash = target;
