@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 from string import Template
@@ -44,11 +45,11 @@ def write_report(results: Results, path: Path, *, against: Results | None = None
     Raises:
         ResultsError: the folder cannot be written, or the disk is full.
     """
-    text = render_page(results, against=against)
     part = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(text, encoding="utf-8", newline="\n")
+        with part.open("w", encoding="utf-8", newline="\n") as file:
+            file.writelines(_pieces(results, against))
         os.replace(part, path)  # noqa: PTH105 - atomic, also over an existing file
     except OSError as error:
         raise ResultsError(
@@ -59,16 +60,21 @@ def write_report(results: Results, path: Path, *, against: Results | None = None
 
 def render_page(results: Results, *, against: Results | None = None) -> str:
     """Return the whole page as HTML; one page in it compares with the run ``against``."""
+    return "".join(_pieces(results, against))
+
+
+def _pieces(results: Results, against: Results | None) -> Iterator[str]:
+    """Yield the page in order, the details of the cells one chunk at a time: they are most of it."""
     grid = Grid(results)
     findings = find(grid)
     dialects = tabulate(results.run.implementations)
     alike = agreement(grid)
     script = "'use strict';(function () {\n" + "".join(_asset(f"script/{name}.js") for name in SCRIPTS) + "})();"
     style = _asset("style.css")
-    return Template(_asset("template.html")).substitute(
+    head, tail = _asset("template.html").split("$chunks")
+    yield Template(head).substitute(
         policy=_policy(script, style),
         style=style,
-        script=script,
         lead=lead(grid),
         facts=facts(grid),
         alarms=alarms(grid),
@@ -87,11 +93,11 @@ def render_page(results: Results, *, against: Results | None = None) -> str:
         not_tested=not_tested(grid),
         legend=_legend(),
         index=safe_json(index(grid, findings)),
-        chunks=join(
-            element("script", Markup(text), type="application/json", id=f"details-{position}", data_encoding=encoding)
-            for position, (encoding, text) in enumerate(chunks(grid))
-        ),
     )
+    for position, (encoding, text) in enumerate(chunks(grid)):
+        kind = "application/json"
+        yield element("script", Markup(text), type=kind, id=f"details-{position}", data_encoding=encoding)
+    yield Template(tail).substitute(script=script)
 
 
 def _policy(script: str, style: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import gzip
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -29,7 +29,7 @@ AGREEING_VALUES = 8
 _CODES = {words.name: words.code for words in VERDICTS}
 #: Significant digits that tell any two values of a dtype apart.
 _DIGITS = {"float64": 17, "float32": 9, "bfloat16": 4, "float16": 5}
-_FEW = 4
+_ENOUGH = frozenset({17, 9})
 
 
 def index(grid: Grid, findings: Sequence[Finding]) -> dict[str, Any]:
@@ -77,12 +77,11 @@ def cases_per_chunk(grid: Grid) -> int:
     return max(1, CELLS_PER_CHUNK // max(1, grid.shape[1]))
 
 
-def chunks(grid: Grid) -> list[tuple[str, str]]:
-    """Return the details, each as its encoding (``json`` or ``gzip``) and its text."""
+def chunks(grid: Grid) -> Iterator[tuple[str, str]]:
+    """Yield the details, each as its encoding (``json`` or ``gzip``) and its text."""
     step = cases_per_chunk(grid)
-    return [
-        _packed(_chunk(grid, range(start, min(start + step, grid.shape[0])))) for start in range(0, grid.shape[0], step)
-    ]
+    for start in range(0, grid.shape[0], step):
+        yield _packed(_chunk(grid, range(start, min(start + step, grid.shape[0]))))
 
 
 def safe_json(data: object) -> str:
@@ -114,6 +113,16 @@ class _Pool:
     def __init__(self) -> None:
         self.values: list[object] = []
         self._positions: dict[object, int] = {}
+        self._rounded: dict[tuple[tuple[Number, ...], int], int] = {}
+
+    def take_rounded(self, values: tuple[Number, ...] | None, digits: int) -> int:
+        """Return the position of numbers with so many significant digits; many cells share a prediction."""
+        if values is None:
+            return -1
+        position = self._rounded.get((values, digits))
+        if position is None:
+            position = self._rounded[values, digits] = self.take(_shortened(values, digits))
+        return position
 
     def take(self, value: Any) -> int:
         """Return the position of the value; -1 stands for none."""
@@ -147,15 +156,15 @@ def _quantity(row: QuantityRow, pool: _Pool) -> list[Any]:
         _code_of(row),
         pool.take(row.dtype),
         pool.take(tuple(row.shape)),
-        *(_short(value, _FEW) for value in (row.ratio, row.bound, row.plain_bound, row.error, row.max_abs_error)),
+        row.ratio, row.bound, row.plain_bound, row.error, row.max_abs_error,
         pool.take(row.worst_index),
         start,
-        *(pool.take(_shortened(values, width)) for values, width in zip(arrays, widths, strict=True)),
-        _short(row.declared_ratio, _FEW),
+        *(pool.take_rounded(values, width) for values, width in zip(arrays, widths, strict=True)),
+        row.declared_ratio,
         row.discriminates,
         *(pool.take(text) for text in texts),
-        *(pool.take(_shortened(ratios, 2)) for ratios in (row.channels, row.samples)),
-    ]
+        *(pool.take_rounded(ratios, 2) for ratios in (row.channels, row.samples)),
+    ]  # fmt: skip
 
 
 def _window(row: QuantityRow) -> tuple[int, tuple[tuple[Number, ...] | None, ...]]:
@@ -186,7 +195,8 @@ def _code_of(row: QuantityRow) -> str:
 
 
 def _shortened(values: tuple[Number, ...] | None, digits: int) -> tuple[Number, ...] | None:
-    return None if values is None else tuple(_short(value, digits) or 0 for value in values)
+    # A results file holds float64 and float32 values with the digits that they need and no more.
+    return values if values is None or digits in _ENOUGH else tuple(_short(value, digits) or 0 for value in values)
 
 
 def _short(value: Number | None, digits: int) -> Number | None:
