@@ -181,7 +181,7 @@ def test_a_selection(run: Runs) -> None:
 
 # arguments; what the one message says
 REFUSALS = {
-    "adapter": (["--adapter=torhc"], "no adapter is named 'torhc'; did you mean torch?"),
+    "adapter": (["--adapter=torhc"], "no adapter is named 'torhc'; did you mean torch"),
     "case": (["--case=nonsense"], "case pattern 'nonsense' matches no case"),
     "file for a case": (["--case=small"], "hint: for the whole file write small/*"),
     "partial wildcard": (["--case=small/tr*"], "found the partial wildcard 'tr*'"),
