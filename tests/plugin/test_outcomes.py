@@ -89,7 +89,7 @@ def test_a_malformed_case_is_one_message(run: Runs) -> None:
 
 
 REFUSALS = {
-    "adapter": ("--adapter=torhc", "no adapter is named 'torhc'; did you mean torch?"),
+    "adapter": ("--adapter=torhc", "no adapter is named 'torhc'; did you mean torch"),
     "case": ("--case=nonsense", "case pattern 'nonsense' matches no case"),
     "deviations": ("--deviations=absent.yaml", "absent.yaml: recorded deviations cannot be read"),
     "time limit": ("--time-limit=0", "--time-limit is 0, expected a number of seconds above 0"),
