@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 from collections.abc import Sequence
@@ -15,13 +16,17 @@ import msgspec
 from conformance import __version__
 from conformance.corpus.case import Case
 from conformance.corpus.digest import digest
+from conformance.corpus.inputs import generate
 from conformance.definition.clauses import CLAUSES
 from conformance.definition.dialect import choices, options
 from conformance.definition.variants import VARIANTS, option_name
-from conformance.results.rows import CaseRow, ChoiceRow, DeviationRow, RunRow
+from conformance.results.rows import CaseRow, ChoiceRow, DeviationRow, InputRow, RunRow, number
 from conformance.verdict.deviations import Deviation
 
 __all__ = ["case_row", "machine", "run_row"]
+
+#: So many values of an input are kept for reading, of cases whose ``x`` has at most so many.
+_SHOWN, _LARGE = 8, 100_000
 
 
 def machine() -> dict[str, str]:
@@ -89,7 +94,20 @@ def case_row(case: Case) -> CaseRow:
         source.pop(told_elsewhere)
     source.setdefault("shape", case.shape)
     source.setdefault("dtype", case.dtype)
-    return CaseRow(id=case.id, fact=case.fact, clauses=case.clauses, source=source)
+    return CaseRow(id=case.id, fact=case.fact, clauses=case.clauses, source=source, inputs=_inputs(case))
+
+
+def _inputs(case: Case) -> dict[str, InputRow]:
+    """Return the beginnings of the arrays; none of a case so large that making them takes time."""
+    if math.prod(int(length) for length in case.shape.split("x")) > _LARGE:
+        return {}
+    return {
+        name: InputRow(
+            dtype=array.dtype.name, shape=array.shape,
+            values=tuple(number(float(f"{float(value):.7g}")) for value in array.reshape(-1)[:_SHOWN]),
+        )
+        for name, array in generate(case).items()
+    }  # fmt: skip
 
 
 def _default(field: msgspec.structs.FieldInfo) -> Any:

@@ -104,7 +104,11 @@ def _chunk(grid: Grid, rows: range) -> dict[str, Any]:
         for row in rows
     ]
     sources = [as_yaml(grid.results.run.cases[row].source) for row in rows]
-    return {"cells": cells, "sources": sources, "pool": pool.values}
+    inputs = [
+        [[name, one.dtype, one.shape, one.values] for name, one in grid.results.run.cases[row].inputs.items()]
+        for row in rows
+    ]
+    return {"cells": cells, "sources": sources, "inputs": inputs, "pool": pool.values}
 
 
 class _Pool:

@@ -95,7 +95,7 @@ def _dialects(old: Results, new: Results, pairs: dict[str, str]) -> Iterator[Dia
 
 def _questions(old: Results, new: Results) -> tuple[str, ...]:
     before = {case.id: case for case in old.run.cases}
-    return tuple(case.id for case in new.run.cases if before.get(case.id, case) != case)
+    return tuple(case.id for case in new.run.cases if not before.get(case.id, case).asks_like(case))
 
 
 def _pairs(old: Results, new: Results) -> dict[str, str]:

@@ -123,7 +123,7 @@ def _union_of_cells(results: Sequence[Results], labels: Sequence[str]) -> tuple[
 def _parts(one: Results, cases: dict[str, CaseRow]) -> tuple[MergedRunRow, ...]:
     """Return the runs behind one results file: itself, or what it was merged from."""
     run = one.run
-    reworded = tuple(case for case in run.cases if case != cases[case.id])
+    reworded = tuple(case for case in run.cases if not case.asks_like(cases[case.id]))
     note = f"{len(reworded)} of its cases have another text than shown here" if reworded else ""
     if run.runs:
         return tuple(msgspec.structs.replace(part, note=part.note or note) for part in run.runs)

@@ -9,7 +9,7 @@ import msgspec
 
 __all__ = [
     "FAILING", "SEVERITY", "CaseRow", "CellRow", "ChoiceRow", "DeviationRow", "EndRow", "ImplementationRow",
-    "MergedRunRow", "Number", "QuantityRow", "Row", "RunRow", "Verdict", "number", "worst",
+    "InputRow", "MergedRunRow", "Number", "QuantityRow", "Row", "RunRow", "Verdict", "number", "worst",
 ]  # fmt: skip
 
 Verdict: TypeAlias = Literal[
@@ -89,13 +89,26 @@ class ImplementationRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     settings: dict[str, str] = {}
 
 
+class InputRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An array that a case puts to an implementation: ``values`` are the first few in C order."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    values: tuple[Number, ...] = ()
+
+
 class CaseRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What the report tells of a case: its fact, clauses and the expanded source."""
+    """What the report tells of a case: its fact, clauses, the expanded source and the arrays by name."""
 
     id: str
     fact: str
     clauses: tuple[str, ...]
     source: dict[str, Any] = {}
+    inputs: dict[str, InputRow] = {}
+
+    def asks_like(self, other: CaseRow) -> bool:
+        """Tell whether the other case is the same text: what earlier suites did not keep does not count."""
+        return (self.fact, self.clauses, self.source) == (other.fact, other.clauses, other.source)
 
 
 class ChoiceRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -16,6 +16,7 @@ from conformance.results.rows import (
     ChoiceRow,
     DeviationRow,
     ImplementationRow,
+    InputRow,
     Number,
     QuantityRow,
     RunRow,
@@ -158,7 +159,8 @@ def hostile_results() -> Results:
     implementation = ImplementationRow(
         id=f"{HOSTILE}@1:eager:cpu", name=HOSTILE, versions={HOSTILE: HOSTILE}, dialect={HOSTILE: HOSTILE}
     )
-    case = CaseRow(id=f"a/{HOSTILE}", fact=HOSTILE, clauses=(HOSTILE,), source={HOSTILE: [HOSTILE, {"x": HOSTILE}]})
+    case = CaseRow(id=f"a/{HOSTILE}", fact=HOSTILE, clauses=(HOSTILE,), source={HOSTILE: [HOSTILE, {"x": HOSTILE}]},
+                   inputs={HOSTILE: InputRow(dtype=HOSTILE, shape=(1,), values=(HOSTILE,))})
     quantity = QuantityRow(
         step=1, name=HOSTILE, clause=HOSTILE, verdict="differs", dtype=HOSTILE, ratio=HOSTILE, observed=(HOSTILE,),
         expected=(1.0,), variant=HOSTILE, deviation=HOSTILE, open=HOSTILE, explanation=HOSTILE, message=HOSTILE * 500,
@@ -188,6 +190,7 @@ def _cases() -> list[CaseRow]:
                     id=f"{file}/{name}[dtype={dtype},rank={rank}]",
                     fact=_FACTS.get(clause, CLAUSES[clause].sentence.rstrip(".")),
                     clauses=(clause, "1.1") if clause != "1.1" else (clause,),
+                    inputs={"x:a": InputRow(dtype=dtype, shape=(16, 5), values=(1.5, -0.25, "nan"))},
                     source={
                         "shape": shape, "dtype": dtype, "momentum": 0.1, "epsilon": 0.001,
                         "x": {"kind": "normal", "offset": 2.0, "scale": 3.0},

@@ -172,6 +172,12 @@ def test_pictures_and_neighbours_of_a_quantity(open_page: Opener) -> None:
     expect(page.locator("#panel .alike > li").first).to_contain_text("population running variance")
 
 
+def test_inputs_are_shown(open_page: Opener) -> None:
+    """The panel shows the beginning of each input."""
+    inputs = open_page(CELL).locator("#panel .inputs tbody")
+    expect(inputs).to_have_text("x a16 × 5float321.5, -0.25, nan, …")
+
+
 def test_addresses_of_headings(open_page: Opener) -> None:
     """An address that names a finding opens its page."""
     page = open_page()

@@ -14,8 +14,8 @@ from conformance.results.rows import SEVERITY
 
 DOCS = Path(__file__).parents[2] / "docs"
 RECORDS = (
-    "RunRow", "CaseRow", "ImplementationRow", "ChoiceRow", "DeviationRow", "MergedRunRow", "CellRow", "QuantityRow",
-    "EndRow",
+    "RunRow", "CaseRow", "ImplementationRow", "InputRow", "ChoiceRow", "DeviationRow", "MergedRunRow", "CellRow",
+    "QuantityRow", "EndRow",
 )  # fmt: skip
 
 

@@ -84,7 +84,7 @@ async function detailsOf(row) {
   const cells = chunk.cells[at].map((cell) => cell && {
     explanation: shared(cell[0]) || '', seconds: cell[1], quantities: cell[2].map((one) => quantityOf(one, shared)),
   });
-  return { source: chunk.sources[at], cells };
+  return { source: chunk.sources[at], inputs: chunk.inputs[at], cells };
 }
 
 function quantityOf(list, shared) {

@@ -24,7 +24,7 @@ async function drawPanel() {
   try {
     details = await detailsOf(row);
   } catch (error) {
-    details = { source: '', cells: [], fault: `The details could not be unpacked: ${error.message}. A browser of 2023 or later is needed; conformance show prints the same.` };
+    details = { source: '', inputs: [], cells: [], fault: `The details could not be unpacked: ${error.message}. A browser of 2023 or later is needed; conformance show prints the same.` };
   }
   if (wanted !== writeState(state)) return;
   panel.hidden = false;
@@ -55,6 +55,7 @@ function panelParts(one, column, details) {
     copyButtons(one, column),
     make('h3', {}, 'Quantities'),
     ...(cell.quantities.length ? cell.quantities.map((quantity) => drawQuantity(quantity, column, details)) : [make('p', { class_: 'nil' }, 'None was observed.')]),
+    ...drawInputs(details.inputs),
     ...drawHistory(one, column),
     make('h3', {}, 'Who does what on this case'), drawGroups(one, column, details),
     make('h3', {}, 'Case'), make('pre', { tabindex: '0' }, details.source || one.id),
@@ -144,6 +145,18 @@ function drawValues(quantity) {
 function gapOf(expected, observed) {
   if (typeof expected === 'number' && typeof observed === 'number') return Math.abs(observed - expected);
   return expected === observed ? 0 : NaN;
+}
+
+function drawInputs(inputs) {
+  if (!inputs.length) return [];
+  const rows = inputs.map(([name, dtype, shape, values]) => {
+    const all = shape.reduce((product, one) => product * one, 1);
+    return make('tr', {}, make('th', { scope: 'row' }, name.replace(':', ' ')), make('td', {}, shape.join(' × ') || 'scalar'), make('td', {}, dtype),
+      make('td', {}, `${values.map(numberText).join(', ')}${all > values.length ? ', …' : ''}`));
+  });
+  const head = ['Array', 'Shape', 'Data type', 'First values'];
+  return [make('h3', {}, 'Inputs'), make('div', { class_: 'scroll', tabindex: '0', role: 'region', 'aria-label': 'Inputs' },
+    make('table', { class_: 'values inputs' }, make('thead', {}, make('tr', {}, head.map((text) => make('th', { scope: 'col' }, text)))), make('tbody', {}, rows)))];
 }
 
 // The values of the others at the same places, filled in when asked for.
