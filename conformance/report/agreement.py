@@ -53,9 +53,12 @@ def _behaviours(grid: Grid) -> NDArray[np.int32]:
     """Return a number for what each column did, a row for each quantity of each case."""
     numbers: dict[str, int] = {}
     lines: dict[tuple[int, int, str], NDArray[np.int32]] = {}
+    dialects = [row.dialect for row in grid.results.run.implementations]
     for (case, column), cell in grid.cells.items():
         for row in cell.quantities:
             told = _behaviour(row, grid)
+            if told == "" and row.verdict == "deviates":
+                told = f"declared {sorted(dialects[column].items())}"  # a file of a suite that named no choice
             if told is None:
                 continue
             line = lines.get((case, row.step, row.name))

@@ -23,12 +23,13 @@ def agreement_matrix(found: Agreement, grid: Grid) -> Markup:
         return element("p", "There is one implementation only.")
     share = found.share
     order = cluster(share)
-    least = min((share[a, b] for a in order for b in order if not math.isnan(share[a, b])), default=0.0)
+    least = min((share[a, b] for a in order for b in order if a != b and not math.isnan(share[a, b])), default=0.0)
     size = _CELL * len(order)
     parts = [element("title", "Share of quantities on which two implementations do alike")]
     for row, one in enumerate(order):
         parts += _names(grid, one, row, size)
-        parts += [_square(found, grid, (one, other), (row, place), least) for place, other in enumerate(order)]
+        pairs = [(place, other) for place, other in enumerate(order) if other != one]
+        parts += [_square(found, grid, (one, other), (row, place), least) for place, other in pairs]
     height = _TOP + size + 34
     return element(
         "svg", parts, viewBox=f"0 0 {_LEFT + size + 20} {height}", width=_LEFT + size + 20, height=height,

@@ -29,7 +29,7 @@ def since(family: Sequence[int], seen: Collection[int], implementations: Sequenc
 
     >>> rows = [ImplementationRow(id=f"a@{v}:eager:cpu", name="a", versions={}) for v in (1, 2, 3)]
     >>> since((0, 1, 2), {1, 2}, rows), since((0, 1, 2), {0}, rows), since((0, 1), {0, 1}, rows)
-    ('since 2, not in 1', 'up to 1, not in 2', 'in all 2 versions here, 1 to 2')
+    ('since 2, not in 1', 'up to 1, not in 2', 'in both versions here, 1 to 2')
     """
     if len(family) < 2:
         return ""
@@ -38,7 +38,7 @@ def since(family: Sequence[int], seen: Collection[int], implementations: Sequenc
     first = flags.index(True)
     last = len(flags) - 1 - flags[::-1].index(True)
     if all(flags):
-        return f"in all {len(names)} versions here, {names[0]} to {names[-1]}"
+        return f"in {'both' if len(names) == 2 else f'all {len(names)}'} versions here, {names[0]} to {names[-1]}"
     if all(flags[first : last + 1]):
         before = f"since {names[first]}, not in {names[first - 1]}" if first else ""
         after = f"up to {names[last]}, not in {names[last + 1]}" if last + 1 < len(names) else ""

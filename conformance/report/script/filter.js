@@ -43,7 +43,7 @@ function shownSlots() {
   }
   return [...families].flatMap(([family, members]) => (members.length > 1 && isFolded(family)
     ? [{ family, members, folded: true }]
-    : members.map((column) => ({ family, members: [column], folded: false, many: members.length > 1 }))));
+    : members.map((column, place) => ({ family, members: [column], folded: false, many: members.length > 1, first: place === 0 }))));
 }
 
 // The column that a slot shows on a row: the gravest verdict, then the largest ratio.
