@@ -56,7 +56,8 @@ class _Adapter(BaseAdapter):
             "equinox.nn.BatchNorm takes no mask": any(step.masked for step in case.steps),
             "equinox.nn.BatchNorm has one dtype: what it computes has that of its parameters":
                 case.layer.dtype != case.layer.param_dtype,
-            "equinox.nn.BatchNorm takes the channels from the first axis of a row": case.channel_axis == "last",
+            "equinox.nn.BatchNorm takes the channels from the first axis of a row":
+                case.channel_axis == "last" and case.layer.rank > 2,
         }  # fmt: skip
         return next((why for why, lacking in lacks.items() if lacking), refuses_replicas(case))
 
@@ -91,7 +92,7 @@ class EmaJit(Ema):
 
 class _Layer(Replicated):
     def __init__(self, config: LayerConfig, state: State, execution: str, mode: str) -> None:
-        super().__init__(config, execution, last=False)
+        super().__init__(config, execution, last=config.channel_axis == "last")
         self.mode = mode
         momentum: Any = None if config.momentum is None else 1 - config.momentum
         self.module, state_of_a_new_one = equinox.nn.make_with_state(equinox.nn.BatchNorm)(

@@ -34,9 +34,9 @@ class Adapter(BaseAdapter):
         )  # fmt: skip
 
     def dialect_for(self, layer: LayerConfig) -> Dialect:
-        """Declare the population variance; split from the module, variables are values, and differentiable."""
+        """Declare the population variance; variables are values, but an update stops their gradient."""
         return Dialect(
-            running_variance="population", statistics_gradient="leaf", update_gradient="differentiable",
+            running_variance="population", statistics_gradient="leaf", update_gradient="detached",
             recomputation="once",
         )  # fmt: skip
 

@@ -58,7 +58,8 @@ class _Layer:
         self.param_dtype = _dtype(config.param_dtype)
         self.state_dtype = self._narrowest(rules.state_kept_in, "own" if state.get("running_var") is not None else
                                            rules.state_starts_in)  # fmt: skip
-        defaults = {"gamma": 1.0, "beta": 0.0, "running_mean": 0.0, "running_var": 1.0}
+        own_variance = 0.0 if rules.own_variance == "zero" else 1.0
+        defaults = {"gamma": 1.0, "beta": 0.0, "running_mean": 0.0, "running_var": own_variance}
         # A layer that computes in less than it was given computes so, and keeps its state as it was given.
         self.holds: Any = np.float64 if "float64" in (config.dtype, config.param_dtype) else np.float32
         held = {name: column(state.get(name), config.channels, self.holds, value) for name, value in defaults.items()}
@@ -163,6 +164,7 @@ class _Layer:
         if mode == "evaluate" and self.rules.evaluate_uses == "updated":
             used = self._used(self.state), self._used(self._moved(self.state, batch))
         call = batch_norm.forward(rows, mode, x.shape, self.parameters, *used, self.rules, weights)
+        call = running_state.shared(call, self.state, batch, self.config.momentum, self.rules)
         return _Forward(self, batch, call, x.dtype), moved
 
     def hvp(self, x: Array, mode: str, dy: Array, directions: Mapping[str, Array]) -> dict[str, Array]:

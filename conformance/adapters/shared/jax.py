@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from conformance.adapters.contract import Array, LayerConfig, State
-from conformance.corpus.case import Case
+from conformance.corpus.case import Case, parse_shape, values_per_channel
 
 __all__ = [
     "REPLICA", "Forward", "Layer", "Masked", "Replicated", "Variables", "needs_state", "refuses_replicas",
@@ -181,8 +181,9 @@ def refuses_replicas(case: Case) -> str | None:
 def needs_state(case: Case) -> bool:
     """Tell whether a case uses or reads running statistics."""
     running = {"running_mean", "running_var"}
+    alone = values_per_channel(parse_shape(case.shape)) == 1  # its higher derivatives vanish with any statistics
     return any(
-        (step.mode == "evaluate" and (step.observe or step.gradients or step.differentiates))
+        (step.mode == "evaluate" and (step.observe or step.gradients or (step.differentiates and not alone)))
         or step.through_update is not None
         or running & {*step.observe, *step.gradients}
         for step in case.steps

@@ -1,0 +1,84 @@
+"""Keras on PyTorch: ``keras.layers.BatchNormalization``, eager."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from conformance.adapters.contract import Array, Implementation, LayerConfig, State
+from conformance.adapters.shared.keras import KerasAdapter, KerasLayer, import_keras
+from conformance.adapters.shared.torch import Forward, Layer, Tensors
+from conformance.definition.dialect import Dialect
+
+__all__ = ["Adapter"]
+
+keras = import_keras("torch")
+
+
+class Adapter(KerasAdapter):
+    """One layer object per layer; gradients by ``torch.autograd.grad``, so that nothing accumulates."""
+
+    def describe(self) -> Implementation:
+        """Name Keras and PyTorch with their versions."""
+        return Implementation(
+            name="keras-torch", versions={"keras": keras.__version__, "torch": torch.__version__},
+            documentation="https://keras.io/api/layers/normalization_layers/batch_normalization/",
+        )  # fmt: skip
+
+    def dialect_for(self, layer: LayerConfig) -> Dialect:
+        """Declare the population variance; an update is assigned without its history.
+
+        Freezing is ``trainable = False``.
+        """
+        return Dialect(
+            running_variance="population", statistics_gradient="leaf", update_gradient="detached",
+            recomputation="again", frozen="C",
+        )  # fmt: skip
+
+    def create(self, layer: LayerConfig, state: State) -> _Layer:
+        """Build the layer, and overwrite its variables."""
+        return _Layer(layer, state)
+
+
+class _Layer(Layer, KerasLayer):
+    def __init__(self, config: LayerConfig, state: State) -> None:
+        super().__init__(config)
+        self.last = config.channel_axis != "second"
+        self.build(keras)
+        self.set_state(state)
+
+    @property
+    def parameters(self) -> Tensors:
+        """Return gamma and beta."""
+        return self._tensors("gamma", "beta")
+
+    @property
+    def buffers(self) -> Tensors:
+        """Return the moving statistics."""
+        return self._tensors("running_mean", "running_var")
+
+    def _tensors(self, *names: str) -> Tensors:
+        held = self.held()
+        return {name: held[name].value for name in names if name in held}
+
+    def call(self, x: torch.Tensor, mode: str, buffers: Tensors | None = None) -> Any:
+        """Call the layer; on other statistics than its own in a ``keras.StatelessScope``."""
+        if buffers is None:
+            return self.layer(x, training=mode == "train")
+        held = self.held()
+        with keras.StatelessScope(state_mapping=[(held[name], value) for name, value in buffers.items()]):
+            return self.layer(x, training=mode == "train")
+
+    def forward_masked(self, x: Array, mode: str, mask: Array) -> Forward:
+        """Call the layer with a mask, which has its batch and spatial dimensions."""
+        leaf, before = self.leaf(x), {name: buffer.clone() for name, buffer in self.buffers.items()}
+        output = self.layer(leaf, training=mode == "train", mask=torch.from_numpy(mask))
+        return Forward(self, mode, leaf, output, before)
+
+    def forget_compiled(self) -> None:
+        """Do nothing: nothing is compiled."""
+
+    def fresh(self) -> _Layer:
+        """Return a new layer of the same configuration."""
+        return _Layer(self.config, {})
