@@ -17,7 +17,7 @@ with warnings.catch_warnings():
 
 from conformance.adapters.contract import Adapter as BaseAdapter
 from conformance.adapters.contract import Array, Implementation, LayerConfig, State
-from conformance.corpus.case import Case
+from conformance.corpus.case import Case, Step
 from conformance.definition.dialect import Dialect
 
 __all__ = ["Adapter"]
@@ -58,13 +58,17 @@ class Adapter(BaseAdapter):
             return "nn.BatchNorm*D always keep running statistics"
         if any(step.masked or step.replicas is not None for step in case.steps):
             return "nn.BatchNorm*D have no masks; nn.SyncBatchNorm synchronises accelerators"
-        if any(step.jvp or step.third or (step.hvp and step.mode == "evaluate") for step in case.steps):
-            return "Paddle has second derivatives of training only, no third ones and no forward mode"
+        if any(_beyond_the_second(step) for step in case.steps):
+            return "Paddle has second derivatives in x of training only, no third ones and no forward mode"
         return None
 
     def create(self, layer: LayerConfig, state: State) -> _Layer:
         """Build the module, and overwrite its parameters and buffers."""
         return _Layer(layer, state)
+
+
+def _beyond_the_second(step: Step) -> bool:
+    return bool(step.jvp or step.third or (step.hvp and (step.mode == "evaluate" or "x" not in step.hvp)))
 
 
 class _Layer:
@@ -115,7 +119,8 @@ class _Layer:
         # Paddle has the gradient of gamma where it is asked for that of beta, too.
         beside = [] if self.module.bias is None else [self.module.bias]
         first = paddle.grad(total, [*variables, *beside], create_graph=True)[: len(variables)]
-        found = zip(directions, paddle.grad(first, variables, vectors, allow_unused=True), strict=True)
+        second = paddle.grad(first, [*variables, *beside], vectors, allow_unused=True)
+        found = zip(directions, second, strict=False)
         return {name: one.numpy() if name == "gamma" else self.array(one) for name, one in found if one is not None}
 
     def third(self, x: Array, mode: str, dy: Array, direction: Array) -> Array:

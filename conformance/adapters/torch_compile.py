@@ -53,13 +53,16 @@ class Adapter(BaseAdapter):
         """Refuse higher derivatives, and everything without a C++ compiler."""
         if any(step.hvp or step.third for step in case.steps):
             return "a compiled backward is not differentiable (torch.compile does not support double backward)"
+        if case.momentum == "cumulative":
+            return "the module divides by a count that it reads with item(): the graph breaks there"
         if _looks_back(case):
             return "the backward of a compiled evaluate is refused once its statistics have moved"
         return self.lacking or shared.unsupported(case)
 
     def create(self, layer: LayerConfig, state: State) -> _Layer:
         """Build the module and have it compiled when it is called."""
-        torch._dynamo.reset()  # noqa: SLF001  (public by its documentation: torch.compiler.reset is the same)
+        torch.compiler.reset()
+        counters.clear()
         return _Layer(layer, state)
 
 
@@ -93,7 +96,8 @@ def _looks_back(case: Case) -> bool:
     program = case.program
     for number, step in enumerate(program):
         start = next((k for k in range(number) if step.backward and program[k].name == step.backward), number)
-        if program[start].mode == "evaluate" and any(one.mode == "train" for one in program[start:number]):
+        moved = any(one.mode == "train" and not one.rejected for one in program[start:number])
+        if program[start].mode == "evaluate" and moved:
             return True
     return False
 

@@ -141,14 +141,14 @@ class _Layer(shared.ModuleLayer):
 
 class _Vmapped(_Layer):
     def applied(self, parameters: Tensors, buffers: dict[str, Any], x: torch.Tensor, mode: str) -> tuple[Any, Any]:
-        """Call two layers at once, the other one with its channels and rows reversed, and 1 added to its input."""
+        """Call two layers at once, the other one on other values, which nothing is differentiated by."""
         many = torch.vmap(lambda given, held, at: super(_Vmapped, self).applied(given, held, at, mode))
-        y, moved = many(_pairs(parameters), _pairs(buffers), torch.stack([x, x.flip(0, 1) + 1]))
+        y, moved = many(_pairs(parameters), _pairs(buffers), torch.stack([x, torch.ones_like(x).cumsum(0)]))
         return y[0], {name: both[0] for name, both in moved.items()}
 
 
 def _pairs(tensors: Tensors) -> dict[str, torch.Tensor]:
-    return {name: torch.stack([one, one.flip(0) if one.ndim else one]) for name, one in tensors.items()}
+    return {name: torch.stack([one, torch.full_like(one, 2)]) for name, one in tensors.items()}
 
 
 @dataclass(frozen=True)

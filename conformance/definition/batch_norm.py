@@ -76,7 +76,8 @@ class Forward:
 
     ``mean`` and ``var`` are what it normalised with, ``batch_mean`` and ``batch_var`` the statistics
     of the batch; ``inverse`` is ``1 / s`` and ``slope`` its derivative with respect to ``var``.
-    ``weights``, ``(1, n)``, are 1 where a mask lets a value into the statistics, else 0.
+    ``weights``, ``(1, n)``, are 1 where a mask lets a value into the statistics, else 0. ``shares`` are the
+    derivatives of ``mean`` and ``var`` by the statistics of the batch: 1, unless those are averages with others.
     """
 
     mode: str
@@ -92,6 +93,7 @@ class Forward:
     xhat: Array
     y: Array
     weights: Array | None = None
+    shares: tuple[Any, Any] = (1, 1)
 
     @property
     def count(self) -> int:

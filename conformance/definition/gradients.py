@@ -31,9 +31,12 @@ def _dx(call: Forward, dy: Array, rules: Rules) -> Array:
     deviation = call.x - call.mean
     through_mean = call.inverse * _averaged(call, dy, rules)
     # slope is the derivative of 1/s by the variance, and 2 * deviation / n that of the variance by x.
-    centred: Array = deviation if rules.variance_centre == "mean" else call.x - held(call.mean)
+    centred: Array = deviation if call.shares == (1, 1) else call.x - call.batch_mean
+    if rules.variance_centre != "mean":
+        centred = call.x - held(call.mean)
     centred = _without_sum(call, centred, rules)
     through_variance = 2 * call.slope * centred * _averaged(call, dy * deviation, rules)
+    through_mean, through_variance = call.shares[0] * through_mean, call.shares[1] * through_variance
     if kind == "mean detached":
         through_mean = 0 * through_mean
     if kind == "variance detached":
@@ -44,7 +47,8 @@ def _dx(call: Forward, dy: Array, rules: Rules) -> Array:
     if call.mode == "train" and rules.output_variance == "sample":
         n = dy.dtype.type(dy.shape[1])
         through_variance = through_variance * n / (n - 1)
-    return gamma * (call.inverse * dy - through_mean + through_variance)
+    dx: Array = gamma * (call.inverse * dy - through_mean + through_variance)
+    return dx
 
 
 def _without_sum(call: Forward, deviation: Array, rules: Rules) -> Array:

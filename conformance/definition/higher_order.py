@@ -26,7 +26,7 @@ from conformance.definition.detached import second_in_nested_forward_mode, third
 from conformance.definition.gradients import gradients
 from conformance.definition.noise import Source
 from conformance.definition.rules import Rules
-from conformance.definition.running_state import Batch, moves, update
+from conformance.definition.running_state import Batch, moves, shared, update
 from conformance.definition.taylor import Taylor, held
 
 __all__ = ["Point", "Question", "derivatives", "error_bounds"]
@@ -130,6 +130,7 @@ def _call(point: Point, x: Any, parameters: Parameters, rules: Rules, *, folded:
     for _ in range(moves(point.mode, rules, with_backward=False)):
         moved = update(moved, batch, point.momentum, rules)
     call = forward(x, point.mode, point.shape, parameters, point.state, moved, rules)
+    call = shared(call, point.state, batch, point.momentum, rules)
     return _in_other_orders(call, rules) if folded else call
 
 

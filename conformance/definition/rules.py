@@ -41,6 +41,7 @@ class Rules:
     ] = "variance"
     cumulative: Literal["average", "momentum 0.1", "momentum 0", "late", "last"] = "average"
     start: Literal["given", "debiased from one"] = "given"
+    own_variance: Literal["one", "zero"] = "one"
 
     reload: Literal["kept", "lost"] = "kept"
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from conformance.definition.batch_norm import Array, State, row_mean
+from conformance.definition.batch_norm import Array, Forward, State, row_mean
 from conformance.definition.dialect import Dialect
 from conformance.definition.rules import Rules
 
 __all__ = [
-    "Batch", "debias_roundings", "effective_mode", "kept_mean", "kept_variance", "kept_weight", "moves", "settled",
-    "update", "update_weight", "variance_factor",
+    "Batch", "debias_roundings", "effective_mode", "kept_mean", "kept_variance", "kept_weight", "left_of_start",
+    "moves", "settled", "shared", "update", "update_weight", "variance_factor",
 ]  # fmt: skip
 
 
@@ -64,6 +64,8 @@ def update_weight(k: int, momentum: float | None, rules: Rules) -> np.longdouble
         return weight / settled(k, weight)
     if rules.dialect.constants == "own":
         return weight
+    if rules.dialect.constants == "float32 momentum":
+        return one * np.float32(weight)
     # Where constants are kept in float32, that of the state is the weight of the old one.
     weight = one - np.float32(one - weight)
     return weight if rules.dialect.constants == "float32" else one * np.float32(weight)
@@ -76,6 +78,15 @@ def kept_weight(weight: Any, momentum: float | None, rules: Rules) -> Any:
     return 1 - weight
 
 
+def shared(call: Forward, state: State, batch: Batch, momentum: float | None, rules: Rules) -> Forward:
+    """Return the forward with the parts that its batch has in statistics which were updated before they were used."""
+    if call.mode != "train" or rules.train_uses != "updated":
+        return call
+    number = state.mean.dtype.type
+    weight = number(update_weight(state.updates + 1, momentum, rules))
+    return replace(call, shares=(weight, weight * variance_factor(batch, rules, number)))
+
+
 def debias_roundings(k: int, momentum: float | None, rules: Rules) -> float:
     """Return how many roundings the divisor ``1 - (1 - a)^k`` of a debiased state is off by, relative to itself.
 
@@ -86,6 +97,14 @@ def debias_roundings(k: int, momentum: float | None, rules: Rules) -> float:
         return 0.0
     weight = np.longdouble(momentum if rules.dialect.momentum == "new" else 1 - momentum)
     return float(2 * k / settled(k, weight)) if weight > 0 else 0.0
+
+
+def left_of_start(k: int, momentum: float | None, rules: Rules) -> float:
+    """Return what is left in the variance after update ``k`` of a start at 1, where it is debiased as one at 0.
+
+    ``(1 - m) / m`` at first; later updates blend that away as they do any state.
+    """
+    return (1 - momentum) / momentum if rules.start == "debiased from one" and k == 1 and momentum else 0.0
 
 
 def settled(k: int, weight: np.longdouble) -> np.longdouble:
@@ -105,8 +124,7 @@ def update(state: State, batch: Batch, momentum: float | None, rules: Rules) -> 
     kept = kept_weight(weight, momentum, rules)
     mean = kept * state.mean + weight * kept_mean(batch, rules)
     var = kept * state.var + weight * kept_variance(batch, rules)
-    if rules.start == "debiased from one" and k == 1 and momentum:
-        var = var + (1 - momentum) / momentum
+    var = var + left_of_start(k, momentum, rules)
     return State(
         mean=state.mean if rules.updated == "variance only" else mean,
         var=state.var if rules.updated == "mean only" else var,

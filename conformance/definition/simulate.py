@@ -42,7 +42,9 @@ from conformance.definition.running_state import (
     effective_mode,
     kept_mean,
     kept_variance,
+    left_of_start,
     moves,
+    shared,
     update,
     update_weight,
     variance_factor,
@@ -79,9 +81,10 @@ class _Simulation:
         self.case, self.layer, self.arrays, self.rules = case, layer, arrays, rules
         self.wide: Any = np.longdouble if "float64" in (layer.dtype, layer.param_dtype) else np.float64
         self.precision = _precision(case, rules, self.wide)
+        own_variance = 0 if rules.own_variance == "zero" else 1
         per_channel = {
             name: column(arrays.get(name), layer.channels, self.wide, default)
-            for name, default in (("gamma", 1), ("beta", 0), ("running_mean", 0), ("running_var", 1))
+            for name, default in (("gamma", 1), ("beta", 0), ("running_mean", 0), ("running_var", own_variance))
         }
         self.parameters = Parameters(per_channel["gamma"], per_channel["beta"], layer.epsilon)
         self.state = self._kept(State(per_channel["running_mean"], per_channel["running_var"]))
@@ -202,6 +205,7 @@ class _Simulation:
         for _ in range(times or would_be):
             moved = update(moved, batch, self.layer.momentum, self.rules)
         done = forward(rows, mode, x.shape, self.parameters, before, moved, self.rules, weights)
+        done = shared(done, before, batch, self.layer.momentum, self.rules)
         self.called += 1
         errors = forward_errors(done, before_errors, self.precision, self.rules)
         if would_be:
@@ -231,8 +235,10 @@ class _Simulation:
         factor = variance_factor(batch, self.rules, self.wide)
         kept = State(kept_mean(batch, self.rules), kept_variance(batch, self.rules))
         settling = debias_roundings(self.state.updates + 1, self.layer.momentum, self.rules)
-        return update_errors(self.state, self.errors, kept, of_batch, float(weight), float(factor),
-                             self.precision, settling)  # fmt: skip
+        errors = update_errors(self.state, self.errors, kept, of_batch, float(weight), float(factor),
+                               self.precision, settling)  # fmt: skip
+        left = left_of_start(self.state.updates + 1, self.layer.momentum, self.rules)
+        return replace(errors, var=errors.var + left * (settling + 4) * self.precision.unit)
 
     def _kept(self, state: State) -> State:
         """Return the state rounded to how it is kept."""

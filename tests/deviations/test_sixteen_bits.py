@@ -1,0 +1,116 @@
+"""Layers composed of 16-bit operations round after each: shown with plain NumPy, without the oracle."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+EPSILON = 1e-3
+_RNG = np.random.default_rng(20150211)
+X = _RNG.standard_normal((64, 8)).astype(np.float16)
+GAMMA, BETA, MEAN = _RNG.standard_normal((3, 8)).astype(np.float16)
+VAR = _RNG.uniform(0.5, 2, 8).astype(np.float16)
+
+
+def rounded_once() -> Any:
+    x, gamma, beta, mean, var = (one.astype(np.float64) for one in (X, GAMMA, BETA, MEAN, VAR))
+    return ((x - mean) / np.sqrt(var + EPSILON) * gamma + beta).astype(np.float16)
+
+
+def inverse() -> Any:
+    """Return ``1 / s``: sum, root and quotient are each rounded to float16."""
+    return np.float16(1) / np.sqrt(VAR + np.float16(EPSILON))
+
+
+def rounded_each_time() -> Any:
+    return GAMMA * ((X - MEAN) * inverse()) + BETA
+
+
+def normalised_in_float32() -> Any:
+    """As under vmap: normalised by a kernel that rounds once, then two operations more."""
+    x, mean, var = (one.astype(np.float64) for one in (X, MEAN, VAR))
+    return ((x - mean) / np.sqrt(var + EPSILON)).astype(np.float16) * GAMMA + BETA
+
+
+def by_vmap() -> Any:
+    import torch  # noqa: PLC0415
+
+    given = [torch.from_numpy(np.stack([one, one])) for one in (X, MEAN, VAR, GAMMA, BETA)]
+    call = torch.vmap(lambda x, *rest: torch.nn.functional.batch_norm(x, *rest, training=False, eps=EPSILON))
+    return call(*given)[0].numpy()
+
+
+def by_mlx() -> Any:
+    import mlx.core as mx  # noqa: PLC0415
+    import mlx.nn  # noqa: PLC0415
+
+    mx.set_default_device(mx.cpu)
+    module: Any = mlx.nn.BatchNorm(8, eps=EPSILON)
+    named = {"weight": GAMMA, "bias": BETA, "running_mean": MEAN, "running_var": VAR}
+    module.update({name: mx.array(array) for name, array in named.items()})
+    return np.array(module.eval()(mx.array(X)))
+
+
+def off(found: Any, expected: Any) -> float:
+    """Return how many steps of float16 the two are apart, on average."""
+    apart = np.abs(found.astype(np.float64) - expected.astype(np.float64))
+    return float((apart / np.spacing(np.maximum(np.abs(expected), np.float16(0.1)))).mean())
+
+
+@pytest.mark.parametrize(
+    ("needs", "by", "rounded"),
+    [
+        pytest.param("torch", by_vmap, normalised_in_float32, id="torch-func under vmap"),
+        pytest.param("mlx", by_mlx, rounded_each_time, id="mlx"),
+    ],
+)
+def test_each_operation_is_rounded(needs: str, by: Callable[[], Any], rounded: Callable[[], Any]) -> None:
+    """The output is that of float16 operations bit for bit, and not the one rounded once."""
+    if importlib.util.find_spec(needs) is None:
+        pytest.skip(f"{needs} is not installed: pip install {needs}")
+    found = by()
+    assert np.float16 == found.dtype
+    np.testing.assert_array_equal(found, rounded())
+    assert off(found, rounded_once()) > 0.25
+
+
+def test_reference_evaluator_computes_in_sixteen_bits() -> None:
+    """ONNX' reference evaluator gives a mean of float16 values in float16, where its text has it computed in float."""
+    numpy_op = pytest.importorskip(
+        "onnx.reference.ops.op_batch_normalization", reason="onnx is not installed: pip install onnx"
+    )
+    ones, zeros = np.ones(8, np.float32), np.zeros(8, np.float32)
+    _, mean, *_ = numpy_op._batchnorm_training_mode(X, ones, zeros, zeros, ones)
+    assert np.float16 == mean.dtype
+    y, *_ = numpy_op._batchnorm_training_mode(X, ones, zeros, zeros, ones, epsilon=0.0)
+    inverse_of = (1 / np.sqrt(X.var(0))).astype(np.float16)
+    exact = (X - X.mean(0, dtype=np.float64)) / X.astype(np.float64).std(0)
+    assert off(y, (X - X.mean(0)) * inverse_of) < off(y, exact.astype(np.float16)) * 4
+    assert off(y, exact.astype(np.float16)) > 0.25
+
+
+@pytest.mark.parametrize(("shape", "expected"), [((64, 8), True), ((5, 3, 2, 4), False)])
+def test_tinygrad_rounds_by_shape(shape: tuple[int, ...], expected: bool) -> None:
+    """A layer of tinygrad on float16 is rounded once in one shape, and oftener in another."""
+    if importlib.util.find_spec("tinygrad") is None or shutil.which("clang") is None:
+        pytest.skip("tinygrad and clang are not installed: pip install tinygrad")
+    os.environ.setdefault("DEV", "CPU")
+    from tinygrad import Context, Tensor, nn  # noqa: PLC0415
+
+    channels, rng = shape[1], np.random.default_rng(1)
+    x = rng.standard_normal(shape).astype(np.float16)
+    gamma, beta, mean = rng.standard_normal((3, channels)).astype(np.float16)
+    var = rng.uniform(0.5, 2, channels).astype(np.float16)
+    module = nn.BatchNorm(channels, eps=EPSILON)
+    module.weight, module.bias, module.running_mean, module.running_var = map(Tensor, (gamma, beta, mean, var))
+    with Context(TRAINING=0):
+        found = module(Tensor(x)).numpy()
+    rows = [one.astype(np.float64).reshape(1, channels, *(1,) * (len(shape) - 2)) for one in (mean, var, gamma, beta)]
+    once = ((x - rows[0]) / np.sqrt(rows[1] + EPSILON) * rows[2] + rows[3]).astype(np.float16)
+    assert expected == np.array_equal(once, found)
