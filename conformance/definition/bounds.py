@@ -9,6 +9,7 @@ admits a kernel that folds scale and shift into ``y = a x + b``. Derivations sta
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,6 +21,7 @@ from conformance.definition.rules import Rules
 
 __all__ = [
     "ForwardErrors", "Precision", "StateErrors", "forward_errors", "gradient_errors", "precision_of", "update_errors",
+    "update_gradient_error",
 ]  # fmt: skip
 
 _PLAIN_ONLY = np.array([0.0, 1.0]).reshape(2, 1, 1)
@@ -204,6 +206,29 @@ def _by_variance_error(
     gamma = np.abs(call.parameters.gamma)
     scale = gamma * np.abs(call.slope) / call.inverse
     total: Array = scale * (1 + 3 * errors.relative) * (dgamma + products * (3 * errors.relative + 6 * precision.unit))
+    return total
+
+
+def update_gradient_error(
+    call: Forward, errors: StateErrors, by_state: Mapping[str, Array], bounds: Mapping[str, Array], weight: float,
+    factor: float, precision: Precision,
+) -> Array:  # fmt: skip
+    """Bound the error of ``gradients.update_gradient``, ``(2, C, n)``.
+
+    ``call`` is the earlier forward and ``errors`` those of its batch; ``by_state`` the gradients of the state,
+    ``(C, 1)``, with their ``bounds``.
+    """
+    u, n = precision.unit, call.x.shape[1]
+    deviation = np.abs(call.x - call.batch_mean)
+    # Of nearly constant channels the gradient may be off by more than its own size: the products count.
+    through_mean = np.abs(by_state["running_mean"]) + bounds["running_mean"]
+    through_var = np.abs(by_state["running_var"]) + bounds["running_var"]
+    by_mean = weight / n * (bounds["running_mean"] + 6 * u * through_mean)
+    centring = errors.mean + 8 * u * deviation
+    by_var = 2 * weight * factor / n * (deviation * bounds["running_var"] + through_var * centring)
+    # Differentiating avg(x^2) - mean^2 subtracts x and mean only after the multiplication.
+    uncentred = _PLAIN_ONLY * 8 * u * through_var * (np.abs(call.x) + np.abs(call.batch_mean))
+    total: Array = by_mean + by_var + 2 * weight * factor / n * uncentred + precision.floor
     return total
 
 

@@ -1,0 +1,98 @@
+"""The running statistics along a case: their values, how far rounding may have taken them, and their dtype."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from conformance.corpus.case import Case, Layer
+from conformance.definition.batch_norm import Forward, State
+from conformance.definition.bounds import Precision, StateErrors, update_errors
+from conformance.definition.rules import Rules
+from conformance.definition.running_state import (
+    Batch,
+    debias_roundings,
+    kept_mean,
+    kept_variance,
+    left_of_start,
+    update,
+    update_weight,
+    variance_factor,
+)  # fmt: skip
+from conformance.definition.storing import least_precise, rounded, storing_error
+
+__all__ = ["Tracked"]
+
+
+class Tracked:
+    """The state of one layer, moved by batches; its values have shape ``(C, 1)``, its errors ``(2, C, 1)``."""
+
+    def __init__(self, case: Case, layer: Layer, start: State, precision: Precision, rules: Rules) -> None:
+        self.layer, self.rules, self.precision = layer, rules, precision
+        self.dtype = _kept_in(case, layer, rules)
+        self.wide: Any = start.mean.dtype.type
+        self.state = self._kept(start)
+        exact = np.zeros((2, layer.channels, 1))
+        self.errors = StateErrors(exact, exact)
+
+    def batch(self, call: Forward) -> Batch:
+        """Return what the update knows of the batch of a forward."""
+        return Batch(call.batch_mean, call.batch_var, call.count, call.shape[0], self.layer.epsilon)
+
+    def weight(self) -> Any:
+        """Return the weight that the next update gives to its batch."""
+        return update_weight(self.state.updates + 1, self.layer.momentum, self.rules)
+
+    def factor(self, batch: Batch) -> Any:
+        """Return the factor from the population variance to what is blended in."""
+        return variance_factor(batch, self.rules, self.wide)
+
+    def after(self, batch: Batch, times: int) -> State:
+        """Return what so many updates with a batch would make of the state, before it is stored."""
+        state = self.state
+        for _ in range(times):
+            state = update(state, batch, self.layer.momentum, self.rules)
+        return state
+
+    def errors_after(self, batch: Batch, of_batch: StateErrors) -> StateErrors:
+        """Bound the errors of the state that an update with this batch would make."""
+        k = self.state.updates + 1
+        kept = State(kept_mean(batch, self.rules), kept_variance(batch, self.rules))
+        settling = debias_roundings(k, self.layer.momentum, self.rules)
+        errors = update_errors(self.state, self.errors, kept, of_batch, float(self.weight()),
+                               float(self.factor(batch)), self.precision, settling)  # fmt: skip
+        left = left_of_start(k, self.layer.momentum, self.rules)
+        return replace(errors, var=errors.var + left * (settling + 4) * self.precision.unit)
+
+    def move(self, batch: Batch, of_batch: StateErrors) -> None:
+        """Update the state with one batch, its errors along with it, rounded to how it is kept."""
+        errors = self.errors_after(batch, of_batch)
+        moved = self._kept(self.after(batch, 1))
+        self.errors = StateErrors(
+            errors.mean + storing_error(moved.mean, self.dtype, self.precision),
+            errors.var + storing_error(moved.var, self.dtype, self.precision),
+        )
+        self.state = moved
+
+    def reload(self) -> None:
+        """Save and load: the state stays, whatever it was."""
+        if self.rules.reload == "lost":
+            self.state = State(np.zeros_like(self.state.mean), np.ones_like(self.state.var))
+
+    def _kept(self, state: State) -> State:
+        """Return the state rounded to how it is kept."""
+        if self.dtype == self.layer.param_dtype:
+            return state
+        return replace(state, mean=rounded(state.mean, self.dtype), var=rounded(state.var, self.dtype))
+
+
+def _kept_in(case: Case, layer: Layer, rules: Rules) -> str:
+    """Return the dtype in which the state is seen: the layer's, unless a rule makes it narrower."""
+    dtypes = [layer.param_dtype]
+    if rules.state_kept_in != "own":
+        dtypes.append(rules.state_kept_in)
+    if rules.state_starts_in != "own" and case.state == "own":
+        dtypes.append(rules.state_starts_in)
+    return least_precise(*dtypes)

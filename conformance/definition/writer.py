@@ -1,0 +1,64 @@
+"""What is predicted, written down: values in canonical layout, with bounds, in the dtype they are to have."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from conformance.corpus.case import Layer
+from conformance.definition.batch_norm import Array, canonical
+from conformance.definition.bounds import Precision
+from conformance.definition.prediction import Expected, Key, Predicted, Refused, Same, Undetermined
+from conformance.definition.storing import overflowed, storing_error
+
+__all__ = ["Writer"]
+
+
+class Writer:
+    """Collects the prediction of a case, quantity by quantity.
+
+    Bounds have a leading axis of two, tight and plain; the error of storing the value is added here.
+    """
+
+    def __init__(self, layer: Layer, precision: Precision) -> None:
+        self.layer, self.precision = layer, precision
+        #: The undeclared choice on which everything from now on depends.
+        self.undetermined: str | None = None
+        self.prediction: dict[Key, Predicted] = {}
+
+    def rows(self, number: int, name: str, value: Array, bound: Array, shape: tuple[int, ...]) -> None:
+        """Expect channel rows ``(C, n)`` as an array of ``shape``, in the dtype of the input."""
+        bounds = np.stack([canonical(one, shape) for one in np.broadcast_to(bound, (2, *value.shape))])
+        self._stored(number, name, canonical(value, shape), bounds, self.layer.dtype)
+
+    def columns(self, number: int, name: str, value: Array, bound: Array) -> None:
+        """Expect ``(C, 1)``, one value per channel, in the dtype of the parameters."""
+        self._stored(number, name, value[:, 0], bound[:, :, 0], self.layer.param_dtype)
+
+    def state(self, number: int, name: str, value: Array, bound: Array, dtype: str) -> None:
+        """Expect ``(C, 1)`` running statistics, whose bounds know already what they are stored in."""
+        self._set(number, name, value[:, 0], bound[:, :, 0], dtype)
+
+    def refused(self, number: int) -> None:
+        """Expect the step to raise an error."""
+        self.prediction[number, "outcome"] = Refused()
+
+    def unknown(self, number: int, name: str, choice: str) -> None:
+        """Expect nothing of a quantity that depends on an undeclared choice."""
+        self.prediction[number, name] = Undetermined(choice)
+
+    def same(self, number: int, earlier: int) -> None:
+        """Expect the output of an earlier step, bit for bit."""
+        self.prediction[number, "same"] = Same((earlier, "y"))
+
+    def _stored(self, number: int, name: str, value: Array, bound: Array, dtype: str) -> None:
+        stored = np.where(bound > 0, bound + storing_error(value, dtype, self.precision), 0)
+        self._set(number, name, value, stored, dtype)
+
+    def _set(self, number: int, name: str, value: Array, bound: Array, dtype: str) -> None:
+        if self.undetermined is not None:
+            self.unknown(number, name, self.undetermined)
+            return
+        value = overflowed(value, dtype)
+        # What is not finite is expected as it is; a finite value beside it keeps its own bound.
+        bound = np.where(np.isfinite(value), bound.astype(np.float64), 0)
+        self.prediction[number, name] = Expected(value=value, tight=bound[0], plain=bound[1], dtype=dtype)
