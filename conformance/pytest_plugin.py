@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from conformance.corpus.load import load_file
 from conformance.corpus.select import in_set, select
 from conformance.engine.cell import Cell
 from conformance.errors import ConformanceError
-from conformance.pytest_recording import CELL_PROPERTY, Asked, Recording
+from conformance.pytest_recording import CELL_ATTRIBUTE, Asked, Recording
 
 __all__ = ["CaseFile", "CellItem"]
 
@@ -53,6 +53,18 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """End the hosts."""
     if _ASKED in config.stash:
         config.stash[_ASKED].close()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Let the report of a setup carry the cell to the controlling process."""
+    report = yield
+    if isinstance(item, CellItem) and item.cell is not None and call.when == "setup":
+        # A string, since an attribute of a report travels between processes only if it is plain data.
+        setattr(report, CELL_ATTRIBUTE, msgspec.json.encode(item.cell).decode())
+    return report
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> CaseFile | None:
@@ -107,7 +119,10 @@ class CellItem(pytest.Item):
     def setup(self) -> None:
         """Put the case to the implementation and judge the answer."""
         self.cell = self.config.stash[_ASKED].cell(self.case, self.adapter)
-        self.user_properties.append((CELL_PROPERTY, msgspec.json.encode(self.cell).decode()))
+        row = self.cell.row
+        told = {"case": row.case, "implementation": row.implementation, "verdict": row.verdict, "why": row.explanation}
+        # What a JUnit file keeps of a cell; the rest is in the results.
+        self.user_properties += [(name, value) for name, value in told.items() if value]
         if self.cell.row.verdict == "void":
             raise VoidError(f"void: {self.cell.row.explanation}")
 

@@ -25,10 +25,10 @@ from conformance.results.rows import RunRow
 from conformance.results.summary import render
 from conformance.verdict.deviations import Deviation, load_deviations
 
-__all__ = ["CELL_PROPERTY", "Asked", "Recording"]
+__all__ = ["CELL_ATTRIBUTE", "Asked", "Recording"]
 
-#: The user property by which a cell travels from a worker to the controller.
-CELL_PROPERTY = "conformance"
+#: The attribute of a test report in which a cell travels from a worker to the controller.
+CELL_ATTRIBUTE = "conformance_cell"
 
 
 class Asked:
@@ -107,16 +107,16 @@ class Recording:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Record the cell that a report of a setup carries, or that there is none."""
-        if report.when == "call" or not _of_a_case(report.nodeid):
+        if report.when in ("call", "teardown") or not _of_a_case(report.nodeid):
             return
-        cells = [str(value) for name, value in report.user_properties if name == CELL_PROPERTY]
+        cell: str | None = getattr(report, CELL_ATTRIBUTE, None)
         try:
-            for cell in cells if report.when == "setup" else ():
+            if cell is not None:
                 self._record(self._decode(cell))
         except ConformanceError as error:
             self._recorder = None
             raise pytest.exit.Exception(str(error), returncode=error.exit_code) from None
-        self._complete &= bool(cells) or not report.failed
+        self._complete &= cell is not None or not report.failed
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Write the end of the results, then the report; what is at fault with either fails the run."""

@@ -8,10 +8,10 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from conformance.adapters.registry import known
+from conformance.adapters.registry import AdapterSpec, known
 from conformance.corpus.load import load_corpus, load_definitions
 from conformance.definition.clauses import AREAS, CLAUSES
 from conformance.definition.variants import VARIANTS
@@ -36,22 +36,41 @@ _OUTCOMES = {
 
 
 def numbers() -> str:
-    """Return the sentence that counts cases, clauses, variants and adapters."""
+    """Return the sentence that counts cases, clauses and variants."""
     definitions = load_definitions()
     cases = [case for definition in definitions for case in definition.cases]
     cited = {clause for case in cases for clause in case.clauses}
-    adapters = _listed([f"`{name}`" for name in known_here()])
     return (
         f"Today: **{len(cases)} cases**, varied from {len(definitions)} questions, "
         f"on {len(cited)} of the {len(CLAUSES)} clauses of [the definition](docs/definition.md);\n"
-        f"**{len(VARIANTS)} variants** of the oracle that can explain a deviation; adapters {adapters}."
+        f"**{len(VARIANTS)} variants** of the oracle that can explain a deviation; "
+        f"**{len(own_adapters())} implementations**, some of them in several executions."
     )
 
 
-def known_here() -> list[str]:
-    """Return the names of the adapters that belong to the suite, each once, however it executes."""
-    names = (name for name, spec in known().items() if spec.target.startswith("conformance.adapters."))
-    return list(dict.fromkeys(name.partition(":")[0] for name in names))
+def implementations() -> str:
+    """Return the table of adapters, a row for each way to install some."""
+    head = ["| installed by | adapters |", "| --- | --- |"]
+    rows: dict[str, list[str]] = {}
+    for spec in own_adapters():
+        rows.setdefault(spec[0].install, []).append(_with_executions(spec))
+    return "\n".join([*head, *(f"| `{install}` | {', '.join(names)} |" for install, names in rows.items())])
+
+
+def own_adapters() -> list[list[AdapterSpec]]:
+    """Return the adapters that belong to the suite, each with all its executions."""
+    found: dict[str, list[AdapterSpec]] = {}
+    for name, spec in known().items():
+        if spec.target.startswith("conformance.adapters."):
+            found.setdefault(name.partition(":")[0], []).append(spec)
+    return list(found.values())
+
+
+def _with_executions(specs: list[AdapterSpec]) -> str:
+    name = specs[0].name.partition(":")[0]
+    executions = [spec.execution for spec in specs]
+    shown = f"**`{name}`**" if specs[0].default else f"`{name}`"
+    return shown if executions == ["eager"] else f"{shown} ({', '.join(executions)})"
 
 
 def verdicts() -> str:
@@ -66,18 +85,29 @@ def _verdict(words: VerdictWords) -> str:
 
 
 def deviations() -> str:
-    """Return the table of recorded deviations."""
-    head = ["| implementation | what happens | seen in | upstream |", "| --- | --- | --- | --- |"]
-    return "\n".join([*head, *(_deviation(record) for record in load_deviations())])
+    """Return the table of recorded deviations: what happens, and who does it."""
+    head = ["| what happens | who | seen in | upstream |", "| --- | --- | --- | --- |"]
+    alike: dict[str, list[Deviation]] = {}
+    for record in load_deviations():
+        # The name of a record begins with that of its implementation, or of its package.
+        alike.setdefault(record.name.partition(" ")[2], []).append(record)
+    return "\n".join([*head, *(_deviation(what, records) for what, records in alike.items())])
 
 
-def _deviation(record: Deviation) -> str:
-    # The name of a record begins with that of its implementation, or of its package.
-    what = record.name.partition(" ")[2]
-    where = _listed([f"`{name}`" for name in record.quantities])
-    link = re.fullmatch(r"https://github\.com/[^/]+/([^/]+)/(?:issues|pull)/(\d+)", record.upstream)
-    shown = f"[{link[1]}#{link[2]}]({record.upstream})" if link else record.upstream
-    return f"| `{record.implementation}{record.versions}` | {what} | {where} | {shown} |"
+def _deviation(what: str, records: list[Deviation]) -> str:
+    who = _unique(f"`{record.implementation}{record.versions}`" for record in records)
+    where = _unique(f"`{name}`" for record in records for name in record.quantities)
+    links = _unique(_link(record.upstream) for record in records if record.upstream)
+    return f"| {what} | {', '.join(who)} | {_listed(where)} | {', '.join(links)} |"
+
+
+def _link(address: str) -> str:
+    thread = re.fullmatch(r"https://github\.com/[^/]+/([^/]+)/(?:issues|pull)/(\d+)", address)
+    return f"[{thread[1]}#{thread[2]}]({address})" if thread else address
+
+
+def _unique(items: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(items))
 
 
 def uncovered() -> str:
@@ -98,6 +128,7 @@ def _listed(items: list[str]) -> str:
 #: The generated parts, by the name in their markers.
 PARTS: dict[str, Callable[[], str]] = {
     "numbers": numbers,
+    "implementations": implementations,
     "verdicts": verdicts,
     "deviations": deviations,
     "uncovered": uncovered,

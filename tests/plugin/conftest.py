@@ -60,7 +60,7 @@ def run(root: Path) -> Callable[..., Ended]:
         adapters = [f"--adapter=third_party:{adapter}"] if adapter else []
         environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "COV"))},
-            "PYTHONPATH": os.pathsep.join([str(TESTS / "fakes"), str(TESTS / "host")]), "COLUMNS": "200",
+            "PYTHONPATH": os.pathsep.join(map(str, (TESTS / "fakes", TESTS / "host", TESTS.parent))), "COLUMNS": "200",
         }  # fmt: skip
         done = subprocess.run(
             [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *adapters, *arguments],

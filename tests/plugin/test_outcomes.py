@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -44,6 +46,19 @@ def test_outcomes(run: Runs) -> None:
 def test_what_is_declared_fails_no_run(run: Runs, adapter: str) -> None:
     """A run of deviations as declared, or of what is declared unsupported, exits 0."""
     assert 0 == run("cases", adapter=adapter).code
+
+
+def test_junit(run: Runs, root: Path) -> None:
+    """A JUnit file has a test for each cell, which says what it is in properties short enough to read."""
+    run("cases/small.yaml", "--junitxml=junit.xml", "-k", "float32", adapter="MomentumSwapped")
+    tests = ET.parse(root / "junit.xml").iter("testcase")  # noqa: S314 pytest has just written it
+    told = [{one.get("name"): one.get("value") for one in test.iter("property")} for test in tests]
+    swapped = [one for one in told if one["implementation"].startswith("MomentumSwapped")]
+    assert [("small/train[dtype=float32]", "differs"), ("small/evaluate[dtype=float32]", "agrees")] == [
+        (one["case"], one["verdict"]) for one in swapped
+    ]
+    assert "momentum swapped" in swapped[0]["why"]
+    assert {"case", "implementation", "verdict"} == set(swapped[1])
 
 
 def test_an_adapter_that_raises_at_import_is_an_error(run: Runs) -> None:
