@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from dataclasses import dataclass
 from importlib import metadata
 
 __all__ = ["BUILT_IN", "AdapterSpec"]
 
 _DISTRIBUTION = "batchnorm-conformance"
+_NAMED_BY = {"clang": "CC", "g++": "CXX"}
 
 
 @dataclass(frozen=True)
@@ -16,6 +19,7 @@ class AdapterSpec:
 
     ``target`` is ``module:Class``; ``requires`` names distributions, alternatives separated by
     ``|``, the one whose version labels the column first; ``install`` is the command that brings them.
+    ``programs`` names what must be found beside them to run: compilers, unless an environment variable names another.
     ``execution`` is how the implementation runs its calls; ``default`` tells whether a run that
     names no adapter asks this one.
     """
@@ -26,11 +30,20 @@ class AdapterSpec:
     install: str = ""
     execution: str = "eager"
     default: bool = True
+    programs: tuple[str, ...] = ()
 
     @property
     def is_installed(self) -> bool:
         """Return whether all that it requires is installed; says nothing of whether it imports."""
-        return all(any(map(_version, choice.split("|"))) for choice in self.requires)
+        return not self.remedy
+
+    @property
+    def remedy(self) -> str:
+        """Return the command that installs what is lacking; empty if nothing is."""
+        has_all = all(any(map(_version, choice.split("|"))) for choice in self.requires)
+        absent = [program for program in self.programs if not _is_found(program)]
+        commands = ("" if has_all else self.install, f"apt-get install {' '.join(absent)}" if absent else "")
+        return " && ".join(filter(None, commands))
 
     @property
     def version(self) -> str:
@@ -47,12 +60,19 @@ def _version(distribution: str) -> str:
         return ""
 
 
-def _spec(name: str, target: str, extra: str, *requires: str, default: bool = False) -> AdapterSpec:
+def _is_found(program: str) -> bool:
+    """Return whether a compiler is there, the usual one or that of the environment variable which stands for it."""
+    return shutil.which(os.environ.get(_NAMED_BY.get(program, ""), program)) is not None
+
+
+def _spec(
+    name: str, target: str, extra: str, *requires: str, default: bool = False, programs: tuple[str, ...] = ()
+) -> AdapterSpec:
     """Return a row: the execution is what follows the colon in the name, or eager."""
     wanted = f"'{_DISTRIBUTION}[{extra}]'" if extra else _DISTRIBUTION
     return AdapterSpec(
         name, f"conformance.adapters.{target}", requires, f"pip install {wanted}",
-        name.partition(":")[2] or "eager", default,
+        name.partition(":")[2] or "eager", default, programs,
     )  # fmt: skip
 
 
@@ -64,7 +84,7 @@ BUILT_IN: dict[str, AdapterSpec] = {
     for spec in (
         _spec("numpy", "numpy:Adapter", "", default=True),
         _spec("torch", "torch:Adapter", "torch", "torch", default=True),
-        _spec("torch:compile", "torch_compile:Adapter", "torch", "torch"),
+        _spec("torch:compile", "torch_compile:Adapter", "torch", "torch", programs=("g++",)),
         _spec("torch-functional", "torch_functional:Adapter", "torch", "torch"),
         _spec("torch-func", "torch_func:Adapter", "torch", "torch"),
         _spec("torch-func:vmap", "torch_func:Vmapped", "torch", "torch"),
@@ -72,7 +92,7 @@ BUILT_IN: dict[str, AdapterSpec] = {
         _spec("onnx-reference-14", "onnx_reference:Opset14", "onnx", "onnx"),
         _spec("onnx-reference-15", "onnx_reference:Opset15", "onnx", "onnx"),
         _spec("onnxruntime", "onnxruntime:Adapter", "onnxruntime", "onnxruntime", "onnx"),
-        _spec("tinygrad", "tinygrad:Adapter", "tinygrad", "tinygrad"),
+        _spec("tinygrad", "tinygrad:Adapter", "tinygrad", "tinygrad", programs=("clang",)),
         _spec("mlx", "mlx:Adapter", "mlx", "mlx"),
         _spec("paddle", "paddle:Adapter", "paddle", "paddlepaddle"),
         _spec("keras-tensorflow", "keras_tensorflow:Adapter", "tensorflow", "keras", _TENSORFLOW, default=True),

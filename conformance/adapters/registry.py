@@ -34,8 +34,8 @@ def installed() -> dict[str, AdapterSpec]:
 
 
 def missing() -> dict[str, str]:
-    """Return the adapters whose frameworks are not installed, each with the command that installs them."""
-    return {name: spec.install for name, spec in known().items() if not spec.is_installed}
+    """Return the adapters whose frameworks are not installed, each with the command that installs what is lacking."""
+    return {name: spec.remedy for name, spec in known().items() if not spec.is_installed}
 
 
 def find(name: str) -> AdapterSpec:

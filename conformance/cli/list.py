@@ -49,7 +49,7 @@ def _implementations(specs: Iterable[AdapterSpec]) -> Iterator[str]:
     """Yield a line for each: name, version, execution, whether it runs by default; or how to install it."""
     table = [
         (spec.name, spec.version or "-", spec.execution, "default" if spec.default else "optional",
-         "" if spec.is_installed else f"not installed; {spec.install}")
+         "" if spec.is_installed else f"not installed; {spec.remedy}")
         for spec in specs
     ]  # fmt: skip
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]

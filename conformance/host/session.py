@@ -165,7 +165,7 @@ class HostSession:
 
     def _hint(self) -> str:
         if not self._spec.is_installed:
-            return f"install what it needs: {self._spec.install}"
+            return f"install what it needs: {self._spec.remedy}"
         return "its maker can try: " + _TRY.format(self.adapter)
 
     def _running(self) -> _Channel:

@@ -34,7 +34,7 @@ FINE = {"agrees", "rough", "deviates", "unsupported"}
 def session(request: pytest.FixtureRequest) -> Iterator[HostSession]:
     spec = registry.find(request.param)
     if not spec.is_installed:
-        pytest.skip(f"{spec.name} is not installed: {spec.install}")
+        pytest.skip(f"{spec.name} is not installed: {spec.remedy}")
     with HostSession(request.param, time_limit=120) as one:
         yield one
 

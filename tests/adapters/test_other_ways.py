@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,15 +17,12 @@ from conformance.host.session import HostSession
 
 GRAPHS = ["onnx-reference-14", "onnx-reference-15", "onnxruntime"]
 LAYERS = ["torch-functional", "torch-func", "torch-func:vmap", "torch:compile", "tinygrad", "mlx", "paddle"]
-NEEDS = {"torch:compile": "g++", "tinygrad": "clang"}
 CLOSE = {"rtol": 1e-6, "atol": 1e-6}
 
 
 def opened(name: str) -> Iterator[HostSession]:
     if name in (missing := registry.missing()):
         pytest.skip(f"{name} is not installed: {missing[name]}")
-    if name in NEEDS and shutil.which(NEEDS[name]) is None:
-        pytest.skip(f"{name} needs {NEEDS[name]}: apt install {NEEDS[name]}")
     with HostSession(name, time_limit=240) as one:
         yield one
 

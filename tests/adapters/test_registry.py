@@ -8,6 +8,7 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from conformance.adapters import registry
 from conformance.errors import AdapterError
@@ -77,6 +78,39 @@ def test_missing_says_how_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "numpy" in registry.installed()
     have.add("keras")
     assert "keras-tensorflow" in registry.installed()
+
+
+@pytest.mark.parametrize(
+    ("adapter", "compiler", "named"), [("tinygrad", "clang", "CC"), ("torch:compile", "g++", "CXX")]
+)
+def test_a_compiler_is_installed_too(
+    adapter: str, compiler: str, named: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Without its compiler an adapter is missing, and the command says how to get it; another may be named instead."""
+    other = tmp_path / "cc-of-mine"
+    other.touch(mode=0o755)
+    monkeypatch.setattr(metadata, "version", lambda _: "1.0")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv(named, raising=False)
+    assert f"apt-get install {compiler}" == registry.missing()[adapter]
+    monkeypatch.setenv(named, "cc-of-mine")
+    assert adapter in registry.installed()
+    monkeypatch.setattr(metadata, "version", _absent)
+    monkeypatch.delenv(named)
+    assert registry.missing()[adapter].endswith(f"]' && apt-get install {compiler}")
+
+
+def _absent(distribution: str) -> str:
+    raise metadata.PackageNotFoundError(distribution)
+
+
+def test_extras_bring_what_is_required() -> None:
+    """The extra that an adapter is installed by names every distribution that it requires, or one of its kind."""
+    tomllib = pytest.importorskip("tomllib", reason="reading pyproject.toml takes Python 3.11")
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    for spec in registry.BUILT_IN.values():
+        brought = {Requirement(one).name for one in extras.get(spec.install.partition("[")[2].rstrip("]'"), [])}
+        assert all(brought & set(choice.split("|")) for choice in spec.requires), spec.name
 
 
 def test_third_parties_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
