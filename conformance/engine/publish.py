@@ -27,7 +27,7 @@ class CanaryError(ConformanceError):
 def publish(results: Path, cases: Sequence[Case]) -> Path:
     """Write ``index.html`` beside a results file, once the canary agrees on every case in it.
 
-    Cells that the canary has in the file count; on the other cases it is asked now.
+    Cells that the canary has in the file count if they were executed here; on the other cases it is asked now.
 
     Raises:
         CanaryError: it does not agree; the results file is kept, no report is written.
@@ -36,7 +36,8 @@ def publish(results: Path, cases: Sequence[Case]) -> Path:
     page = results.with_name(REPORT_NAME)
     page.unlink(missing_ok=True)
     kept = read_results(results)
-    known = [cell for cell in kept.cells if kept.implementation(cell.implementation).name == CANARY]
+    columns = {row.id for row in kept.run.implementations if row.name == CANARY and row.provenance == "executed"}
+    known = [cell for cell in kept.cells if cell.implementation in columns]
     refuse_if_canary_differs(known)
     needed = {cell.case for cell in kept.cells} - {cell.case for cell in known}
     if needed:

@@ -36,10 +36,14 @@ _METADATA = "__metadata__"
 
 @dataclass(frozen=True)
 class Frame:
-    """A message, as JSON text, with the arrays that belong to it."""
+    """A message, as JSON text, with the arrays that belong to it.
+
+    ``token`` marks a request that is answered elsewhere and later; its answer carries the same one.
+    """
 
     message: bytes
     arrays: Mapping[str, Array] = field(default_factory=dict)
+    token: str = ""
 
 
 class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -62,7 +66,8 @@ def encode(frame: Frame) -> bytes:
     Raises:
         HostError: an array has a dtype that the format lacks, or a name that it reserves.
     """
-    header: dict[str, object] = {_METADATA: {"message": frame.message.decode()}}
+    token = {"token": frame.token} if frame.token else {}
+    header: dict[str, object] = {_METADATA: {"message": frame.message.decode(), **token}}
     parts: list[Any] = [b"", b""]
     end = 0
     arrays = [(name, *_plain(name, array)) for name, array in frame.arrays.items()]
@@ -92,16 +97,11 @@ def read_frame(read: Callable[[int], bytearray]) -> Frame:
             f"not a message: it starts with {bytes(start)!r}, a header length of {length}; at most {HEADER_LIMIT}",
             hint="nothing but messages may be written to the pipe; print to standard error instead",
         )
-    message, entries = _parse(bytes(read(length)))
+    metadata, entries = _parse(bytes(read(length)))
     end = _checked_end(entries)
     data = read(end) if end else bytearray()
-    arrays = {
-        name: np.frombuffer(
-            data, _DTYPES[entry.dtype], count=prod(entry.shape), offset=entry.data_offsets[0] if end else 0
-        ).reshape(entry.shape)
-        for name, entry in entries.items()
-    }
-    return Frame(message, arrays)
+    arrays = {name: _array(name, entry, data) for name, entry in entries.items()}
+    return Frame(metadata["message"].encode(), arrays, metadata.get("token", ""))
 
 
 def decode(image: bytes) -> Frame:
@@ -126,6 +126,15 @@ def decode(image: bytes) -> Frame:
     return frame
 
 
+def _array(name: str, entry: _Entry, data: bytearray) -> Array:
+    start = entry.data_offsets[0] if data else 0
+    flat = np.frombuffer(data, _DTYPES[entry.dtype], count=prod(entry.shape), offset=start)
+    try:
+        return flat.reshape(entry.shape)
+    except (ValueError, OverflowError) as error:  # too many dimensions, or too long ones beside a 0
+        raise HostError(f"array {name}: no array has this shape: {error}") from None
+
+
 def _plain(name: str, array: Array) -> tuple[Array, str]:
     """Return the array in little-endian order, and the format's name of its dtype."""
     little = array.dtype.newbyteorder("<")
@@ -138,7 +147,7 @@ def _plain(name: str, array: Array) -> tuple[Array, str]:
     return (array if array.dtype == little else array.astype(little)), code
 
 
-def _parse(header: bytes) -> tuple[bytes, dict[str, _Entry]]:
+def _parse(header: bytes) -> tuple[dict[str, str], dict[str, _Entry]]:
     try:
         if not header.startswith(b"{"):
             raise HostError(f"the header of a message is a JSON object; got {header[:20]!r}")
@@ -148,8 +157,8 @@ def _parse(header: bytes) -> tuple[bytes, dict[str, _Entry]]:
         metadata = _MESSAGE.decode(raw.pop(_METADATA))
         if "message" not in metadata:
             raise HostError(f"`{_METADATA}` of the header lacks `message`")
-        return metadata["message"].encode(), {name: _ENTRY.decode(entry) for name, entry in raw.items()}
-    except (msgspec.MsgspecError, UnicodeError) as error:
+        return metadata, {name: _ENTRY.decode(entry) for name, entry in raw.items()}
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise HostError(f"the header of a message is malformed: {error}; it starts with {header[:80]!r}") from None
 
 

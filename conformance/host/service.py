@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 
 import msgspec
 
@@ -35,7 +36,11 @@ class Service:
         self._adapter: Adapter | Failed | None = None
 
     def answer(self, frame: Frame) -> Frame | None:
-        """Return the answer to a request, ``None`` if it asks to end."""
+        """Return the answer to a request, with its token, ``None`` if it asks to end."""
+        answer = self._answer(frame)
+        return replace(answer, token=frame.token) if answer is not None and frame.token else answer
+
+    def _answer(self, frame: Frame) -> Frame | None:
         try:
             request = _REQUEST.decode(frame.message)
         except msgspec.MsgspecError as error:

@@ -19,11 +19,12 @@ from conformance.adapters.registry import AdapterSpec, find, load
 from conformance.corpus.case import Case
 from conformance.corpus.inputs import generate
 from conformance.errors import AdapterError, HostError
+from conformance.host.answers import Fault, answer_of, observation_of, told
 from conformance.host.client import Host, HostDied, HostTimedOut
 from conformance.host.environment import host_environment
 from conformance.host.frames import Frame
-from conformance.host.messages import Describe, Described, Exit, Failed, Failure, Ran, Run
-from conformance.host.observation import Crashed, Faulty, Observation, Outcome, Raised
+from conformance.host.messages import Describe, Described, Exit, Ran, Run
+from conformance.host.observation import Crashed, Faulty, Observation
 from conformance.host.service import Service
 
 __all__ = ["START_LIMIT", "HostSession"]
@@ -36,14 +37,6 @@ _TRY = "python -c \"from conformance.adapters.registry import *; load(find('{}')
 T = TypeVar("T")
 _encode = msgspec.json.Encoder().encode
 _DESCRIBE, _EXIT = Frame(_encode(Describe())), Frame(_encode(Exit()))
-
-
-class _Fault(Exception):  # noqa: N818  (the adapter's, told by the host)
-    """A host answered that it, or its adapter, failed."""
-
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(f"{failure.step}: {failure.type}: {failure.message}")
-        self.failure = failure
 
 
 class _Channel(Protocol):
@@ -127,15 +120,15 @@ class HostSession:
             self.implementation  # noqa: B018  (its error is the same for every case)
             try:
                 arrays = generate(case)
-                return _observation(*self._ask(Frame(_encode(Run.of(case)), arrays), Ran, self._time_limit))
+                return observation_of(*self._ask(Frame(_encode(Run.of(case)), arrays), Ran, self._time_limit))
             except HostTimedOut as error:
                 return Crashed(f"the implementation did not answer: {error}")
             except HostDied as error:
                 return Crashed(f"the implementation took its host down: {error}")
             except HostError as error:
                 return Faulty(f"the host does not keep to the protocol: {error}")
-            except _Fault as fault:
-                return Faulty(_told(fault.failure))
+            except Fault as fault:
+                return Faulty(told(fault.failure))
 
     def close(self) -> None:
         """End the host. The session can be used again, and starts another."""
@@ -159,8 +152,8 @@ class HostSession:
             self._running()
         except HostError as error:
             return f"adapter {self.adapter}: the host does not start: {error.args[0]}"
-        except _Fault as fault:
-            return f"adapter {self.adapter}: {_told(fault.failure)}"
+        except Fault as fault:
+            return f"adapter {self.adapter}: {told(fault.failure)}"
         return None
 
     def _hint(self) -> str:
@@ -172,8 +165,8 @@ class HostSession:
         if self._channel is None or not self._channel.is_alive:
             self._channel = self._start()
             try:
-                described, _ = _answer(self._channel.request(_DESCRIBE, self._start_limit), Described)
-            except (HostError, _Fault):
+                described, _ = answer_of(self._channel.request(_DESCRIBE, self._start_limit), Described)
+            except (HostError, Fault):
                 self._channel.send_and_close(_EXIT)
                 self._channel = None
                 raise
@@ -190,7 +183,7 @@ class HostSession:
         return Host(self._command, environment, self._time_limit, self._memory_limit)
 
     def _ask(self, frame: Frame, kind: type[T], time_limit: float) -> tuple[T, Frame]:
-        return _answer(self._running().request(frame, time_limit), kind)
+        return answer_of(self._running().request(frame, time_limit), kind)
 
 
 class _InProcess:
@@ -211,34 +204,3 @@ class _InProcess:
 
     def close(self) -> None:
         """Do nothing: there is no process to kill."""
-
-
-def _answer(frame: Frame, kind: type[T]) -> tuple[T, Frame]:
-    """Decode an answer of that kind; a failure is raised."""
-    try:
-        failed = msgspec.json.decode(frame.message, type=Failed)
-        if failed.error is not None:
-            raise _Fault(failed.error)
-        return msgspec.json.decode(frame.message, type=kind), frame
-    except msgspec.MsgspecError as error:
-        raise HostError(f"malformed answer: {error}; it starts with {frame.message[:200]!r}") from None
-
-
-def _told(failure: Failure) -> str:
-    """Return one sentence, and the place in the code where it happened."""
-    places = [line.strip() for line in failure.traceback.splitlines() if line.startswith("  File ")]
-    place = f" (raised at {places[-1]})" if places else ""
-    return f"{failure.step} failed: {failure.type}: {failure.message}{place}"
-
-
-def _observation(ran: Ran, frame: Frame) -> Observation:
-    outcomes: dict[tuple[int, str], Outcome] = {}
-    for name, array in frame.arrays.items():
-        number, _, quantity = name.partition(":")
-        if not (number.isdigit() and quantity):
-            raise HostError(f"the answer has an array {name!r}; expected names such as `1:y`")
-        outcomes[int(number), quantity] = array
-    for step, reply in enumerate((ran.create, *ran.steps)):
-        if reply.raises is not None:
-            outcomes[step, "outcome"] = Raised(reply.raises.type, reply.raises.message)
-    return Observation(ran.dialect, ran.unsupported, outcomes, ran.seconds)

@@ -1,0 +1,1 @@
+"""Bundles: requests as files, answered on another machine, brought back and judged."""
