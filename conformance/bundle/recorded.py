@@ -46,6 +46,9 @@ class Recorded:
         """Return who answered."""
         return self._implementation
 
+    def observe_apart(self, case: Case) -> None:
+        """Return nothing: what was recorded cannot be asked again."""
+
     def observe(self, case: Case) -> Observation | Crashed | Faulty:
         """Return what was answered to a case of the bundle.
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+
+import msgspec
 
 from conformance.adapters.contract import Implementation
 from conformance.corpus.case import Case
@@ -31,6 +33,9 @@ class Session(Protocol):
     def observe(self, case: Case) -> Observation | Crashed | Faulty:
         """Put the case and return what came back."""
 
+    def observe_apart(self, case: Case) -> Observation | Crashed | Faulty | None:
+        """Put it once more, to a host that has been asked little else; ``None`` where there is none."""
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -40,6 +45,12 @@ class Cell:
     implementation: ImplementationRow
 
 
+#: What is asked again, and how the answers to that are told.
+_DOUBTED: tuple[Verdict, ...] = ("crashed", "differs", "changed")
+_SAID: dict[Verdict, str] = {
+    "agrees": "agrees", "rough": "is rough", "deviates": "deviates as declared", "differs": "differs",
+    "changed": "is changed", "crashed": "crashes", "open": "is open", "unsupported": "is unsupported",
+}  # fmt: skip
 #: Questions are kept for the implementations that come to a case a little later.
 _KEPT = 1024
 _questions: dict[str, Question] = {}
@@ -57,9 +68,43 @@ def question_of(case: Case) -> Question:
 
 
 def cell_of(case: Case, session: Session, deviations: Sequence[Deviation] = ()) -> Cell:
-    """Put ``case`` to the implementation behind ``session`` and judge the answer."""
+    """Put ``case`` to the implementation behind ``session`` and judge the answer.
+
+    What fails is asked again, in a host apart: an outcome that does not come twice is shown as such.
+    """
     implementation = session.implementation
-    seen = _asked(case, session)
+
+    def asked(ask: Callable[[Case], Observation | Crashed | Faulty | None]) -> Cell | None:
+        seen = _asked(case, ask)
+        return None if seen is None else _cell(case, implementation, seen, deviations)
+
+    seen = _asked(case, session.observe)
+    assert seen is not None
+    cell = _cell(case, implementation, seen, deviations)
+    if cell.row.verdict not in _DOUBTED or (isinstance(seen, Crashed) and not seen.again):
+        return cell
+    apart = asked(session.observe_apart)
+    if apart is None or apart.row.verdict in (cell.row.verdict, "void"):
+        return cell
+    again = () if isinstance(seen, Crashed) else (asked(session.observe), asked(session.observe_apart))
+    verdicts = tuple(one.row.verdict for one in again if one is not None)
+    return _of_two(cell, apart, steady=verdicts == (cell.row.verdict, apart.row.verdict))
+
+
+def _of_two(cell: Cell, apart: Cell, *, steady: bool) -> Cell:
+    """Return the graver of two cells of one case that do not agree, and say so."""
+    graver, other = (cell, apart) if worst([cell.row.verdict, apart.row.verdict]) == cell.row.verdict else (apart, cell)
+    if steady:
+        said = "depends on what was asked before: to a host of its own the same case"
+    else:
+        said = "flaky: asked twice, the same case"
+    explanation = f"{said} {_SAID[other.row.verdict]}; {graver.row.explanation}"
+    return Cell(msgspec.structs.replace(graver.row, explanation=explanation), graver.implementation)
+
+
+def _cell(
+    case: Case, implementation: Implementation, seen: Observation | Crashed | Faulty, deviations: Sequence[Deviation]
+) -> Cell:
     if isinstance(seen, Observation):
         try:
             row = _judged(case, implementation, seen, deviations)
@@ -72,10 +117,12 @@ def cell_of(case: Case, session: Session, deviations: Sequence[Deviation] = ()) 
     return Cell(row, implementation_row(implementation, None))
 
 
-def _asked(case: Case, session: Session) -> Observation | Crashed | Faulty:
+def _asked(
+    case: Case, ask: Callable[[Case], Observation | Crashed | Faulty | None]
+) -> Observation | Crashed | Faulty | None:
     """Put the case; what fails before the implementation is asked is void, and costs no other cell."""
     try:
-        return session.observe(case)
+        return ask(case)
     except ConformanceError:
         raise
     except Exception as error:  # noqa: BLE001

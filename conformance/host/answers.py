@@ -49,12 +49,15 @@ def told(failure: Failure) -> str:
     return f"{failure.step} failed: {failure.type}: {failure.message}{place}"
 
 
-def observation_of(ran: Ran, frame: Frame) -> Observation:
-    """Return the outcomes of a case.
+def observation_of(ran: Ran, frame: Frame, calls: int | None = None) -> Observation:
+    """Return the outcomes of a case, which has so many ``calls``.
 
     Raises:
-        HostError: an array is named like none.
+        HostError: an array is named like none, or the answer tells of another number of steps.
     """
+    expected = 0 if ran.create.raises is not None else calls
+    if expected is not None and len(ran.steps) != expected:
+        raise HostError(f"the answer tells of {len(ran.steps)} steps, expected {expected}")
     outcomes: dict[tuple[int, str], Outcome] = {}
     for name, array in frame.arrays.items():
         named = _NAME.fullmatch(name)

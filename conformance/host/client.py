@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import resource
 import select
 import signal
 import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import IO, final
@@ -19,20 +19,49 @@ from typing import IO, final
 from conformance.errors import HostError
 from conformance.host.frames import Frame, encode, read_frame
 
-__all__ = ["Host", "HostDied", "HostTimedOut"]
+__all__ = ["Host", "HostDied", "HostOutgrew", "HostTimedOut", "HostUnfit"]
 
 _TAIL_LINES = 20
 _LINE_LIMIT = 2000
-#: Seconds that a host is given to end by itself, or to be reaped.
-_GRACE = 2.0
+#: Seconds that a host is given to end by itself; to be gone once it is killed, which takes a while with much memory.
+_GRACE, _REAPED = 2.0, 30.0
+#: Seconds between looks at the memory of a host that takes its time.
+_LOOK = 0.02
+#: Signals by which others end a process; a fault of its own raises another, or none.
+_FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+# All hosts are started by one thread, which lives as long as this process: the kernel kills a host of ours
+# when the thread that started it is gone (see worker.py), and so a host outlives nobody.
+_STARTER = ThreadPoolExecutor(1, thread_name_prefix="starts hosts")
 
 
 class HostDied(HostError):  # noqa: N818  (reads as what happened)
-    """The process ended without an answer."""
+    """The process ended without an answer; ``signal`` is what killed it, 0 if it ended by itself."""
+
+    def __init__(self, message: str, *, signal: int = 0) -> None:
+        super().__init__(message)
+        self.signal = signal
+
+    @property
+    def from_outside(self) -> bool:
+        """Tell whether somebody else ended it: an operator, or the system that ran out of memory."""
+        return self.signal in _FROM_OUTSIDE
+
+
+class HostUnfit(HostDied):
+    """Before the request was sent it had ended, or said what nobody had asked: no fault of this request's."""
+
+    @property
+    def from_outside(self) -> bool:
+        """Tell that the request has no part in it."""
+        return True
 
 
 class HostTimedOut(HostError):  # noqa: N818
     """No answer came in time; the process has been killed, and all that it had started."""
+
+
+class HostOutgrew(HostError):  # noqa: N818
+    """The process held more memory than allowed, and has been killed."""
 
 
 @final
@@ -43,7 +72,8 @@ class Host:
         command: the program and its arguments.
         environment: all its environment variables.
         time_limit: seconds for a request, unless the request says otherwise.
-        memory_limit: bytes of address space (Linux only); ``None`` for no limit.
+        memory_limit: bytes that the process may hold in memory (Linux only), looked at while it is waited
+            for; ``None`` for no limit. Address space is not counted: frameworks reserve far more than they use.
         directory: where it runs; ``None`` for here.
 
     Raises:
@@ -54,16 +84,15 @@ class Host:
         self, command: Sequence[str], environment: Mapping[str, str], time_limit: float,
         memory_limit: int | None = None, directory: Path | None = None,
     ) -> None:  # fmt: skip
-        self.command, self.time_limit = tuple(command), time_limit
+        self.command, self.time_limit, self.memory_limit = tuple(command), time_limit, memory_limit
         try:
             # A session of its own, so that the whole group can be killed.
-            self._process = subprocess.Popen(  # noqa: S603  (the user names the program)
-                self.command, env=dict(environment), cwd=directory, start_new_session=True, bufsize=0,
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            )  # fmt: skip
+            self._process = _STARTER.submit(
+                subprocess.Popen, self.command, env=dict(environment), cwd=directory, start_new_session=True,
+                bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            ).result()  # fmt: skip
         except OSError as error:
             raise HostError(f"the host cannot be started: {error}", hint=f"command: {' '.join(self.command)}") from None
-        _limit_memory(self._process.pid, memory_limit)
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         assert self._process.stderr is not None
@@ -72,6 +101,7 @@ class Host:
         os.set_blocking(self._from.fileno(), False)
         self._stderr = _Tail(self._process.stderr)
         self._lock = threading.Lock()
+        self._answered = False
 
     def __enter__(self) -> Host:
         return self
@@ -91,23 +121,28 @@ class Host:
 
         Raises:
             HostDied: the process ended instead.
+            HostUnfit: the request was not sent.
             HostTimedOut: the answer took longer than the limit.
-            HostError: what came is no message. In each case the host is closed.
+            HostOutgrew: the process took more memory than its limit.
+            HostError: what came is no message, or more than one. In each case the host is closed.
         """
         limit = self.time_limit if time_limit is None else time_limit
         with self._lock:
             if self._to.closed:
                 raise HostError("the host has been closed")
             image = encode(frame)
-            pipe = _Pipe(self._to.fileno(), self._from.fileno(), limit)
+            pipe = _Pipe(self._to.fileno(), self._from.fileno(), limit, self._check_memory)
             try:
+                if self._answered:  # what is said before the first request is read as its answer, and refused
+                    self._check_fit(pipe)
                 pipe.write(image)
-                return read_frame(pipe.read)
+                return self._only_answer(pipe)
             except TimeoutError:
                 self._kill()
                 raise HostTimedOut(f"no answer within the time limit of {limit:g} s{self._last_words()}") from None
             except (EOFError, BrokenPipeError):
-                raise HostDied(f"the host {self._end()}{self._last_words()}") from None
+                told = f"the host {self._end()}{self._last_words()}"
+                raise HostDied(told, signal=-min(self._process.returncode or 0, 0)) from None
             except BaseException:  # interrupted or garbled: what comes next is no answer to the next request
                 self._kill()
                 raise
@@ -116,7 +151,7 @@ class Host:
         """Send a last message that has no answer, give the host a moment to end, and close."""
         with self._lock, contextlib.suppress(OSError, TimeoutError):
             if not self._to.closed:
-                _Pipe(self._to.fileno(), self._from.fileno(), _GRACE).write(encode(frame))
+                _Pipe(self._to.fileno(), self._from.fileno(), _GRACE, self._check_memory).write(encode(frame))
                 self._to.close()
                 self._await_end()
         self.close()
@@ -131,11 +166,34 @@ class Host:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(_GRACE)
+            self._process.wait(_REAPED)
         for pipe in (self._to, self._from):
             with contextlib.suppress(OSError):
                 pipe.close()
         self._stderr.finish()
+
+    def _only_answer(self, pipe: _Pipe) -> Frame:
+        answer = read_frame(pipe.read)
+        self._answered = True
+        if left := pipe.what_is_left():
+            raise HostError(
+                f"more came than was asked for: {left[:20]!r}",
+                hint="a host answers each request once, and writes nothing else to its pipe",
+            )
+        return answer
+
+    def _check_fit(self, pipe: _Pipe) -> None:
+        if told := pipe.what_is_left():
+            raise HostUnfit(f"the host said what nobody asked: {told[:20]!r}")
+        if self._has_ended():
+            raise HostUnfit(f"the host {self._end()}{self._last_words()}")
+
+    def _check_memory(self) -> None:
+        held = None if self.memory_limit is None else _resident(self._process.pid)
+        if held is not None and self.memory_limit is not None and held > self.memory_limit:
+            self._kill()
+            limit = f"{self.memory_limit / 2**20:,.0f} MiB"
+            raise HostOutgrew(f"it held {held / 2**20:,.0f} MiB of memory, more than the limit of {limit}")
 
     def _has_ended(self) -> bool:
         # Without reaping: what the process started is killed by its group's id first.
@@ -167,12 +225,19 @@ class Host:
 
 
 class _Pipe:
-    """Reads and writes exactly, up to one deadline."""
+    """Reads and writes exactly, up to one deadline; ``look`` is called now and then while it waits."""
 
-    def __init__(self, to: int, from_: int, limit: float) -> None:
-        self._to, self._from = to, from_
+    def __init__(self, to: int, from_: int, limit: float, look: Callable[[], None]) -> None:
+        self._to, self._from, self._look = to, from_, look
         self._deadline = time.monotonic() + limit
         self._buffer = b""
+
+    def what_is_left(self) -> bytes:
+        """Return bytes that belong to no answer: they would be taken for that to the next request."""
+        if not self._buffer:
+            with contextlib.suppress(BlockingIOError):
+                self._buffer = os.read(self._from, 2**16)
+        return self._buffer
 
     def write(self, data: bytes) -> None:
         view = memoryview(data)
@@ -203,9 +268,11 @@ class _Pipe:
     def _wait(self, descriptor: int, event: int) -> None:
         poll = select.poll()
         poll.register(descriptor, event)
-        left = self._deadline - time.monotonic()
-        if left <= 0 or not poll.poll(left * 1000):
-            raise TimeoutError
+        while (left := self._deadline - time.monotonic()) > 0:
+            if poll.poll(min(left, _LOOK) * 1000):
+                return
+            self._look()
+        raise TimeoutError
 
 
 class _Tail:
@@ -248,6 +315,10 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def _limit_memory(process: int, limit: int | None) -> None:
-    if limit is not None and hasattr(resource, "prlimit"):
-        resource.prlimit(process, resource.RLIMIT_AS, (limit, limit))
+def _resident(process: int) -> int | None:
+    """Return the bytes that a process holds in memory, ``None`` where the system does not tell."""
+    try:
+        pages = Path(f"/proc/{process}/statm").read_bytes().split()[1]
+    except (OSError, IndexError):
+        return None
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")

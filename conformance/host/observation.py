@@ -47,9 +47,10 @@ class Observation:
 
 @dataclass(frozen=True)
 class Crashed:
-    """The implementation killed its host, or ran past the time limit."""
+    """The implementation killed its host, or ran past a limit; ``again`` tells whether asking again may tell more."""
 
     reason: str
+    again: bool = True
 
 
 @dataclass(frozen=True)

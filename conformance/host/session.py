@@ -20,7 +20,7 @@ from conformance.corpus.case import Case
 from conformance.corpus.inputs import generate
 from conformance.errors import AdapterError, HostError
 from conformance.host.answers import Fault, answer_of, observation_of, told
-from conformance.host.client import Host, HostDied, HostTimedOut
+from conformance.host.client import Host, HostDied, HostOutgrew, HostTimedOut
 from conformance.host.environment import host_environment
 from conformance.host.frames import Frame
 from conformance.host.messages import Describe, Described, Exit, Ran, Run
@@ -29,6 +29,8 @@ from conformance.host.service import Service
 
 __all__ = ["START_LIMIT", "HostSession"]
 
+#: So often a case is asked whose host others kill; so many crashes are asked about again, apart.
+_ATTEMPTS, _DOUBTS = 3, 8
 #: Seconds for a host to start: importing a framework on a busy machine takes most of a minute.
 START_LIMIT = 180.0
 
@@ -65,7 +67,7 @@ class HostSession:
             no time limit, and the environment variables of a host are set for the process.
         command: the host to start instead of this interpreter, such as the Python of another
             environment; it has the worker's arguments in it.
-        memory_limit: bytes of address space of the host (Linux only).
+        memory_limit: bytes that the host may hold in memory (Linux only).
 
     Raises:
         AdapterError: no adapter is named so.
@@ -77,6 +79,7 @@ class HostSession:
     ) -> None:  # fmt: skip
         self.adapter = adapter
         self._spec = AdapterSpec(adapter, "") if command is not None else find(adapter)
+        self._given_command = command
         self._command = tuple(command or (sys.executable, "-m", "conformance.host.worker", adapter))
         self._time_limit, self._start_limit, self._memory_limit = time_limit, start_limit, memory_limit
         self._device, self._in_process = device, in_process
@@ -84,6 +87,8 @@ class HostSession:
         self._channel: _Channel | None = None
         self._implementation: Implementation | None = None
         self._refusal: str | None = None
+        self._apart: HostSession | None = None
+        self._doubts, self._aborted = 0, False
         self._lock = threading.RLock()
 
     def __enter__(self) -> HostSession:
@@ -118,17 +123,46 @@ class HostSession:
         """
         with self._lock:
             self.implementation  # noqa: B018  (its error is the same for every case)
-            try:
-                arrays = generate(case)
-                return observation_of(*self._ask(Frame(_encode(Run.of(case)), arrays), Ran, self._time_limit))
-            except HostTimedOut as error:
-                return Crashed(f"the implementation did not answer: {error}")
-            except HostDied as error:
-                return Crashed(f"the implementation took its host down: {error}")
-            except HostError as error:
-                return Faulty(f"the host does not keep to the protocol: {error}")
-            except Fault as fault:
-                return Faulty(told(fault.failure))
+            request = Frame(_encode(Run.of(case)), generate(case))
+            for attempt in range(1, _ATTEMPTS + 1):
+                try:
+                    return observation_of(*self._ask(request, Ran, self._time_limit), calls=len(case.program))
+                except HostTimedOut as error:
+                    return Crashed(f"the implementation did not answer: {error}", again=False)
+                except HostOutgrew as error:
+                    return Crashed(f"the implementation took its host down: {error}", again=False)
+                except HostDied as error:
+                    # Who else ends a host says nothing of the implementation: the next host is asked.
+                    if error.from_outside and attempt < _ATTEMPTS and not self._aborted:
+                        continue
+                    often = f", {attempt} times; the machine may have run out of memory" if error.from_outside else ""
+                    return Crashed(f"the implementation took its host down: {error}{often}", again=not often)
+                except HostError as error:
+                    return Faulty(f"the host does not keep to the protocol: {error}")
+                except Fault as fault:
+                    return Faulty(told(fault.failure))
+            raise AssertionError("the last attempt returns")
+
+    def observe_apart(self, case: Case) -> Observation | Crashed | Faulty | None:
+        """Put a case in doubt once more, to a second host, which is asked nothing but such cases.
+
+        Returns ``None`` where that is not to be had: without a process, or of the ninth crash, when what
+        was asked again crashed always.
+        """
+        with self._lock:
+            if self._in_process or self._aborted or self._doubts >= _DOUBTS:
+                return None
+            if self._apart is None:
+                self._apart = HostSession(
+                    self.adapter, time_limit=self._time_limit, start_limit=self._start_limit, device=self._device,
+                    command=self._given_command, memory_limit=self._memory_limit,
+                )  # fmt: skip
+        try:
+            seen = self._apart.observe(case)
+        except AdapterError as error:  # it started once: the machine is at fault
+            return Faulty(str(error))
+        self._doubts = self._doubts + 1 if isinstance(seen, Crashed) else 0
+        return seen
 
     def close(self) -> None:
         """End the host. The session can be used again, and starts another."""
@@ -139,22 +173,32 @@ class HostSession:
             if self._scratch is not None:
                 self._scratch.cleanup()
                 self._scratch = None
+            if self._apart is not None:
+                self._apart.close()
+                self._apart = None
 
     def abort(self) -> None:
         """Kill the host at once; a thread that waits for its answer gets a crash instead of it."""
-        channel = self._channel
+        self._aborted = True
+        channel, apart = self._channel, self._apart
         if channel is not None:
             channel.close()
+        if apart is not None:
+            apart.abort()
 
     def _first_start(self) -> str | None:
         """Start, and return what went wrong, or ``None``."""
-        try:
-            self._running()
-        except HostError as error:
-            return f"adapter {self.adapter}: the host does not start: {error.args[0]}"
-        except Fault as fault:
-            return f"adapter {self.adapter}: {told(fault.failure)}"
-        return None
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                self._running()
+            except HostError as error:
+                if isinstance(error, HostDied) and error.from_outside and attempt < _ATTEMPTS and not self._aborted:
+                    continue
+                return f"adapter {self.adapter}: the host does not start: {error.args[0]}"
+            except Fault as fault:
+                return f"adapter {self.adapter}: {told(fault.failure)}"
+            return None
+        raise AssertionError("the last attempt returns")
 
     def _hint(self) -> str:
         if not self._spec.is_installed:
@@ -163,6 +207,8 @@ class HostSession:
 
     def _running(self) -> _Channel:
         if self._channel is None or not self._channel.is_alive:
+            if self._channel is not None:
+                self._channel.close()  # others have killed it: it is still to be reaped
             self._channel = self._start()
             try:
                 described, _ = answer_of(self._channel.request(_DESCRIBE, self._start_limit), Described)

@@ -6,8 +6,10 @@ framework prints, from C too, goes to standard error and cannot be mistaken for 
 
 from __future__ import annotations
 
+import ctypes
 import io
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -24,6 +26,7 @@ def main() -> None:
     if len(sys.argv) != 2:
         sys.exit("usage: python -m conformance.host.worker ADAPTER")
     name = sys.argv[1]
+    _die_with_the_client()
     incoming, outgoing = _private_pipes()
     _look_last_in_current_directory()
     serve(Service(lambda: load(find(name))), incoming, outgoing)
@@ -45,6 +48,13 @@ def serve(service: Service, incoming: io.BufferedReader, outgoing: int) -> None:
         if answer is None:
             return
         _send(answer, outgoing)
+
+
+def _die_with_the_client() -> None:
+    """Ask Linux to kill this process when the one that started it is gone: a loop without end reads no pipe."""
+    if sys.platform == "linux":
+        set_death_signal = 1
+        ctypes.CDLL(None).prctl(set_death_signal, signal.SIGKILL)
 
 
 def _private_pipes() -> tuple[io.BufferedReader, int]:

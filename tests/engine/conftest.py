@@ -28,6 +28,7 @@ class FakeSession:
     variants: tuple[str, ...] = ()
     unsupported: str | None = None
     fault: Any = None
+    apart: Any = None
     dialect: Dialect = field(default_factory=Dialect)
     closed: bool = False
     aborted: bool = False
@@ -45,6 +46,10 @@ class FakeSession:
             key: np.asarray(one.value.astype(one.dtype)) for key, one in predicted.items() if isinstance(one, Expected)
         }
         return Observation(self.dialect, self.unsupported, outcomes, seconds=0.5)
+
+    def observe_apart(self, case: Case) -> Observation | Crashed | Faulty | None:
+        seen: Observation | Crashed | Faulty | None = self.apart(case) if callable(self.apart) else self.apart
+        return seen
 
     def close(self) -> None:
         self.closed = True

@@ -147,3 +147,46 @@ def test_a_changed_case_is_another_question(cases: Cases) -> None:
     other = msgspec.structs.replace(cases[0], epsilon=0.5)
     assert 0.5 == question_of(other).case.epsilon
     assert 0.001 == question_of(cases[0]).case.epsilon
+
+
+def right(session: Sessions) -> Callable[[Case], Any]:
+    """Return what observes the right answer."""
+    return session().observe
+
+
+def test_what_fails_once_only_is_flaky(session: Sessions, cases: Cases) -> None:
+    """A wrong answer that does not come twice keeps its verdict, and is said to be flaky."""
+    wrong = session(variants=("beta ignored",)).observe
+    answers = iter([wrong(cases[0]), right(session)(cases[0])])
+    row = cell_of(cases[0], session(fault=lambda _: next(answers), apart=right(session))).row
+    assert "differs" == row.verdict
+    assert row.explanation.startswith("flaky: asked twice, the same case agrees; y (step 1): matches the variant 'beta")
+
+
+def test_what_fails_in_the_one_host_only_depends_on_what_came_before(session: Sessions, cases: Cases) -> None:
+    """A wrong answer that comes again in its host, and not in a host apart, is said to depend on earlier cases."""
+    row = cell_of(cases[0], session(variants=("beta ignored",), apart=right(session))).row
+    assert "differs" == row.verdict
+    assert row.explanation.startswith("depends on what was asked before: to a host of its own the same case agrees; ")
+
+
+def test_the_graver_of_two_outcomes_counts(session: Sessions, cases: Cases) -> None:
+    """A case that differs, and crashes when it is asked again, has crashed."""
+    row = cell_of(cases[0], session(variants=("beta ignored",), apart=Crashed("killed by SIGSEGV"))).row
+    assert "crashed" == row.verdict
+    assert row.explanation.endswith("the same case differs; killed by SIGSEGV")
+
+
+def test_what_a_limit_ended_is_not_asked_again(session: Sessions, cases: Cases) -> None:
+    """A case that ran past a limit is believed: it would take as long again."""
+    row = cell_of(cases[0], session(fault=Crashed("too slow", again=False), apart=right(session))).row
+    assert ("crashed", "too slow") == (row.verdict, row.explanation)
+
+
+def test_what_agrees_is_not_asked_again(session: Sessions, cases: Cases) -> None:
+    """Only what fails is asked again."""
+
+    def never(case: Case) -> Observation:
+        raise AssertionError(case.id)
+
+    assert "agrees" == cell_of(cases[0], session(apart=never)).row.verdict

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from conformance.errors import HostError
-from conformance.host.client import Host, HostDied, HostTimedOut
+from conformance.host.client import Host, HostDied, HostOutgrew, HostTimedOut, HostUnfit
 from conformance.host.frames import Frame
 
 ECHO = """
@@ -24,6 +27,7 @@ while start := sys.stdin.buffer.read(8):
     sys.stdout.buffer.flush()
 """
 HELLO = Frame(b'"hello"')
+ROOT = Path(__file__).parents[2]
 
 
 def host(script: str, time_limit: float = 20.0, memory_limit: int | None = None) -> Host:
@@ -114,9 +118,69 @@ def test_no_such_program() -> None:
         Host(["no-such-julia", "host.jl"], {}, 1)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the memory of another process")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the memory of another process")
 def test_memory_limit() -> None:
-    """A host that asks for more than its memory limit fails, and this process does not."""
-    script = ECHO.replace("import json", "big = bytearray(2**31)", 1)
-    with host(script, memory_limit=2**30) as greedy, pytest.raises(HostDied, match="MemoryError"):
+    """A host that takes more memory than its limit is killed while it takes it, and told of."""
+    script = ECHO.replace("import json", "import json\n    big = [bytearray(b'x') * 2**20 for _ in range(2**15)]", 1)
+    with host(script, memory_limit=2**28) as greedy, pytest.raises(HostOutgrew, match="more than the limit of 256 MiB"):
         greedy.request(HELLO)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the memory of another process")
+def test_reserved_memory_is_not_counted() -> None:
+    """Address space that a host reserves without using it does not count against its limit."""
+    flags = "mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000"  # the last is MAP_NORESERVE
+    script = ECHO.replace("import json", f"import json, mmap\n    big = mmap.mmap(-1, 2**34, flags={flags})", 1)
+    with host(script, memory_limit=2**28) as modest:
+        assert HELLO.message == modest.request(HELLO).message
+
+
+def test_an_answer_too_many_at_once_is_refused() -> None:
+    """What comes behind an answer in one piece with it is told to be too much."""
+    script = ECHO.replace("default=0)))", "default=0)) + b'more')")
+    with host(script) as eager, pytest.raises(HostError, match="more came than was asked for: b'more'"):
+        eager.request(HELLO)
+
+
+def test_an_answer_too_many_later_is_not_taken_for_the_next() -> None:
+    """What comes behind an answer after a while is not read as the answer to the next request."""
+    more = "flush(); import time; time.sleep(0.2); sys.stdout.buffer.write(b'more'); sys.stdout.buffer.flush()"
+    with host(ECHO.replace("flush()", more)) as late:
+        late.request(HELLO)
+        time.sleep(0.5)
+        with pytest.raises(HostUnfit, match="said what nobody asked: b'more'"):
+            late.request(HELLO)
+        assert not late.is_alive
+
+
+def test_a_host_that_ended_between_requests_was_unfit() -> None:
+    """A host that is killed while it is asked nothing is not said to have died of the next request."""
+    with host(ECHO) as killed:
+        killed.request(HELLO)
+        os.kill(killed._process.pid, signal.SIGKILL)
+        until(killed._has_ended)
+        with pytest.raises(HostUnfit, match="was killed by SIGKILL"):
+            killed.request(HELLO)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
+def test_a_host_does_not_outlive_its_client(tmp_path: Path) -> None:
+    """A host in a loop without end is gone when the process that asked it is killed."""
+    endless = "import os\nprint(os.getpid(), flush=True, file=open('pid', 'w'))\nwhile True: pass"
+    (tmp_path / "endless.py").write_text(endless, encoding="utf-8")
+    ask = "from conformance.host.session import HostSession; HostSession('endless:A').implementation"
+    client = [sys.executable, "-c", ask]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(tmp_path)])}
+    with subprocess.Popen(client, cwd=tmp_path, env=environment) as process:
+        until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text("ascii").strip() != "")
+        pid = int((tmp_path / "pid").read_text("ascii"))
+        assert Path(f"/proc/{pid}").exists()
+        process.kill()
+    until(lambda: not Path(f"/proc/{pid}").exists())
+
+
+def until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

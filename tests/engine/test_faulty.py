@@ -1,0 +1,103 @@
+"""Faulty implementations: each fault is the verdict of its own cell, told plainly, and costs no neighbour."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from conformance.corpus.case import Case
+from conformance.engine.cell import cell_of
+from conformance.host.session import HostSession
+from conformance.results.rows import CellRow
+
+FAKES = Path(__file__).parents[1] / "fakes"
+
+
+def case(name: str, **changes: object) -> Case:
+    made = {"id": f"made/{name}", "fact": "It is made up.", "clauses": ["1.1"], "shape": "5x3", **changes}
+    return msgspec.convert(made, Case)
+
+
+BEFORE = case("before", steps=[{"train": "a"}])
+FAULT = case("fault", steps=[{"evaluate": "a"}])
+AFTER = case("after", steps=[{"train": "a"}])
+
+
+@pytest.fixture(autouse=True)
+def _surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(FAKES), os.environ.get("PYTHONPATH", "")]))
+    monkeypatch.setenv("FLAKY_COUNTER", str(tmp_path / "counter"))
+
+
+@pytest.fixture
+def session(request: pytest.FixtureRequest) -> Iterator[HostSession]:
+    with HostSession(f"faulty:{request.param}", time_limit=1, memory_limit=2**29) as made:
+        yield made
+
+
+def asked(session: HostSession, *cases: Case) -> list[CellRow]:
+    return [cell_of(case, session).row for case in cases]
+
+
+# the implementation, the verdict on evaluating, what the explanation says
+FAULTS = [
+    ("Segfaults", "crashed", "the implementation took its host down: the host was killed by SIGSEGV"),
+    ("Aborts", "crashed", "the implementation took its host down: the host was killed by SIGABRT"),
+    ("Exits", "crashed", "the implementation took its host down: the host ended with exit status 3"),
+    ("KillsItself", "crashed", "the host was killed by SIGKILL, 3 times; the machine may have run out of memory"),
+    ("Loops", "crashed", "the implementation did not answer: no answer within the time limit of 1 s"),
+    ("AnswersLate", "crashed", "the implementation did not answer: no answer within the time limit of 1 s"),
+    ("Hoards", "crashed", "MiB of memory, more than the limit of 512 MiB"),
+    ("Babbles", "void", "the host does not keep to the protocol: not a message: it starts with b'Loading '"),
+    ("WrongShape", "differs", "shape (4, 3), expected (5, 3)"),
+    ("WrongDtype", "differs", "dtype float16, expected float32"),
+    ("NotANumber", "differs", "y (step 1)"),
+    ("Raises", "differs", "raised MemoryError, expected an answer"),
+    ("Flaky", "differs", "flaky: asked twice, the same case agrees; y (step 1): "),
+    ("CrashesOnce", "crashed", "flaky: asked twice, the same case agrees; the implementation took its host down"),
+]
+
+
+@pytest.mark.parametrize(
+    ("session", "verdict", "why"), FAULTS, ids=[fault[0] for fault in FAULTS], indirect=["session"]
+)
+def test_a_fault_is_that_of_its_cell(session: HostSession, verdict: str, why: str) -> None:
+    """The faulty cell has its verdict and says why; those before and after it agree."""
+    before, fault, after = asked(session, BEFORE, FAULT, AFTER)
+    assert ("agrees", verdict, "agrees") == (before.verdict, fault.verdict, after.verdict)
+    assert why in fault.explanation
+
+
+@pytest.mark.parametrize("session", ["Leaks"], indirect=True)
+def test_a_leak_between_cases_is_told(session: HostSession) -> None:
+    """A case that differs after others, and agrees in a host of its own, is said to depend on what was asked before."""
+    before, fault, after = asked(session, BEFORE, FAULT, AFTER)
+    assert ("agrees", "agrees", "differs") == (before.verdict, fault.verdict, after.verdict)
+    said = "depends on what was asked before: to a host of its own the same case agrees; running_mean (step 1)"
+    assert after.explanation.startswith(said)
+
+
+@pytest.mark.parametrize("session", ["Sound"], indirect=True)
+def test_a_host_that_others_kill_costs_nothing(session: HostSession) -> None:
+    """Hosts that are killed while they work, or between two cases, leave the verdicts as they would have been."""
+    slow = case("slow", steps=[{"train": "a"}], repeat=1000)
+    over = threading.Event()
+
+    def kill() -> None:
+        for _ in range(3):
+            time.sleep(1)
+            os.kill(session._channel._process.pid, signal.SIGKILL)  # type: ignore[union-attr]
+        over.set()
+
+    rows = asked(session, BEFORE)
+    threading.Thread(target=kill, daemon=True).start()
+    while not over.is_set():
+        rows += asked(session, slow, AFTER)
+    assert {("agrees", "")} == {(row.verdict, row.explanation) for row in rows}
