@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 __all__ = [
-    "AdapterError", "CaseError", "ConformanceError", "DeviationError", "HostError", "ResultsError", "UsageError",
+    "AdapterError", "CaseError", "ConformanceError", "DeviationError", "HostError", "ResultsError", "UnstartedError",
+    "UsageError",
 ]  # fmt: skip
 
 
@@ -36,6 +37,20 @@ class CaseError(ConformanceError):
 
 class AdapterError(ConformanceError):
     """An adapter cannot be found, imported or understood."""
+
+
+class UnstartedError(AdapterError):
+    """The host of an implementation does not start; others go on without it.
+
+    Args:
+        adapter: the name by which it was asked for.
+        message: where it went wrong, what was found and what was expected.
+        hint: what to do about it.
+    """
+
+    def __init__(self, adapter: str, message: str, *, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.adapter = adapter
 
 
 class HostError(ConformanceError):

@@ -15,8 +15,8 @@ from conformance.corpus.case import Case
 from conformance.corpus.load import load_file
 from conformance.corpus.select import in_set, select
 from conformance.engine.cell import Cell
-from conformance.errors import ConformanceError
-from conformance.pytest_recording import CELL_ATTRIBUTE, Asked, Recording
+from conformance.errors import ConformanceError, UnstartedError
+from conformance.pytest_recording import ABSENT_ATTRIBUTE, CELL_ATTRIBUTE, Asked, Recording
 
 __all__ = ["CaseFile", "CellItem"]
 
@@ -29,6 +29,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add = group.addoption
     add("--adapter", action="append", default=[], metavar="NAME", help="adapter or module:Class; repeatable")
     add("--all", action="store_true", help="all adapters that are installed, every execution")
+    add("--implementations", type=Path, metavar="FILE", help="hosts by command (default: those of pyproject.toml)")
     add("--case", action="append", default=[], metavar="PATTERN", help="cases to run; repeatable")
     add("--tag", action="append", default=[], metavar="TAG", help="cases with this tag too, e.g. large; repeatable")
     add("--output", type=Path, metavar="FOLDER", help="where results and report go (default: reports/latest)")
@@ -64,6 +65,8 @@ def pytest_runtest_makereport(
     if isinstance(item, CellItem) and item.cell is not None and call.when == "setup":
         # A string, since an attribute of a report travels between processes only if it is plain data.
         setattr(report, CELL_ATTRIBUTE, msgspec.json.encode(item.cell).decode())
+    if isinstance(item, CellItem) and item.absent and call.when == "setup":
+        setattr(report, ABSENT_ATTRIBUTE, [item.adapter, item.absent])
     return report
 
 
@@ -115,10 +118,18 @@ class CellItem(pytest.Item):
         super().__init__(**others)
         self.case, self.adapter = case, adapter
         self.cell: Cell | None = None
+        self.absent = ""
 
     def setup(self) -> None:
         """Put the case to the implementation and judge the answer."""
-        self.cell = self.config.stash[_ASKED].cell(self.case, self.adapter)
+        asked = self.config.stash[_ASKED]
+        try:
+            self.cell = asked.cell(self.case, self.adapter)
+        except UnstartedError as error:
+            if self.adapter not in asked.hosts:
+                raise
+            self.absent = str(error.args[0])
+            pytest.skip(self.absent)
         row = self.cell.row
         told = {"case": row.case, "implementation": row.implementation, "verdict": row.verdict, "why": row.explanation}
         # What a JUnit file keeps of a cell; the rest is in the results.
@@ -150,6 +161,8 @@ class CellItem(pytest.Item):
             options.append(f"--adapter={self.adapter}")
         if self.config.getoption("--all"):
             options.append("--all")
+        if self.config.getoption("--implementations"):
+            options.append(f"--implementations={self.config.getoption('--implementations')}")
         options += [f"--tag={tag}" for tag in self.case.tags if tag in self.config.getoption("--tag")]
         file = os.path.relpath(self.path, self.config.invocation_params.dir)
         return shlex.join(["pytest", *options, f"{file}::{self.name}"])

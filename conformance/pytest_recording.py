@@ -11,7 +11,7 @@ import pytest
 from conformance.corpus.case import Case
 from conformance.corpus.load import default_root, load_corpus
 from conformance.corpus.select import select
-from conformance.engine.adapters import adapters_to_run, not_installed
+from conformance.engine.adapters import adapters_to_run, configured_hosts, not_installed
 from conformance.engine.cell import Cell, cell_of
 from conformance.engine.limits import check_time_limit
 from conformance.engine.machine import run_row
@@ -19,16 +19,19 @@ from conformance.engine.publish import publish
 from conformance.engine.recorder import Recorder
 from conformance.engine.records import records_for, stale
 from conformance.errors import ConformanceError
+from conformance.host.configuration import ConfiguredHost
 from conformance.host.session import HostSession
 from conformance.results.read import read_results
 from conformance.results.rows import RunRow
 from conformance.results.summary import render
 from conformance.verdict.deviations import Deviation, load_deviations
 
-__all__ = ["CELL_ATTRIBUTE", "Asked", "Recording"]
+__all__ = ["ABSENT_ATTRIBUTE", "CELL_ATTRIBUTE", "Asked", "Recording"]
 
 #: The attribute of a test report in which a cell travels from a worker to the controller.
 CELL_ATTRIBUTE = "conformance_cell"
+#: The one in which it travels that a host does not start: its name and the reason.
+ABSENT_ATTRIBUTE = "conformance_absent"
 
 
 class Asked:
@@ -41,6 +44,7 @@ class Asked:
         self.tags: list[str] = option("--tag")
         self.given: list[str] = option("--adapter")
         self.everything: bool = option("--all")
+        self.file: Path | None = option("--implementations")
         self.output: Path = option("--output") or config.rootpath / "reports" / "latest"
         self.extra: list[Path] = option("--deviations")
         self.time_limit: float = option("--time-limit")
@@ -55,15 +59,20 @@ class Asked:
             ConformanceError: says which, and what to do.
         """
         check_time_limit(self.time_limit)
-        if self.given or self.everything or self.patterns or self.tags or self.extra:
-            adapters_to_run(self.given, everything=self.everything)
+        if self.given or self.everything or self.file or self.patterns or self.tags or self.extra:
+            self.adapters  # noqa: B018  (its error is to be told now)
             select(self.corpus, self.patterns)
             load_deviations(self.extra)
 
     @cached_property
+    def hosts(self) -> dict[str, ConfiguredHost]:
+        """Return the hosts by command, those of ``pyproject.toml`` unless a file was given."""
+        return configured_hosts(self.file, self.root.parent)
+
+    @cached_property
     def adapters(self) -> list[str]:
         """Return the names of the adapters that are asked."""
-        return adapters_to_run(self.given, everything=self.everything)
+        return adapters_to_run(self.given, everything=self.everything, hosts=self.hosts, alone=self.file is not None)
 
     @cached_property
     def corpus(self) -> tuple[Case, ...]:
@@ -83,8 +92,9 @@ class Asked:
         """Return the session of an adapter."""
         if adapter not in self._sessions:
             self._sessions[adapter] = HostSession(
-                adapter, time_limit=self.time_limit, device=self.device, in_process=self.in_process
-            )
+                adapter, time_limit=self.time_limit, device=self.device, in_process=self.in_process,
+                host=self.hosts.get(adapter),
+            )  # fmt: skip
         return self._sessions[adapter]
 
     def close(self) -> None:
@@ -103,6 +113,7 @@ class Recording:
         self._complete = True
         self._said: list[str] = []
         self._faults: list[str] = []
+        self._absent: dict[str, str] = {}
         self._decode = msgspec.json.Decoder(Cell).decode
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -110,6 +121,7 @@ class Recording:
         if report.when in ("call", "teardown") or not _of_a_case(report.nodeid):
             return
         cell: str | None = getattr(report, CELL_ATTRIBUTE, None)
+        self._absent.update([getattr(report, ABSENT_ATTRIBUTE)] if hasattr(report, ABSENT_ATTRIBUTE) else [])
         try:
             if cell is not None:
                 self._record(self._decode(cell))
@@ -125,6 +137,7 @@ class Recording:
         stopped = session.shouldstop or session.shouldfail
         interrupted = session.exitstatus in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR)
         try:
+            self._recorder.lacks(self._absent)
             self._recorder.finish(complete=self._complete and not stopped and not interrupted)
             page = publish(self._recorder.path, self.asked.corpus)
             results = read_results(self._recorder.path)
@@ -152,7 +165,8 @@ class Recording:
 
     def _run_row(self) -> RunRow:
         cases = select(self.asked.corpus, self.asked.patterns)
-        absent = not_installed(self.asked.given, everything=self.asked.everything)
+        alone = self.asked.file is not None
+        absent = not_installed(self.asked.given, everything=self.asked.everything, alone=alone)
         return run_row(cases, corpus=self.asked.corpus, not_installed=absent, selection=self._selection(),
                        deviations=self.asked.deviations)  # fmt: skip
 

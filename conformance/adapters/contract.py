@@ -31,6 +31,7 @@ class Implementation:
     device: str = "cpu"
     documentation: str = ""
     settings: Mapping[str, str] = field(default_factory=dict)
+    title: str = ""
 
     @property
     def id(self) -> str:

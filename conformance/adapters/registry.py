@@ -6,6 +6,7 @@ import difflib
 import importlib
 import re
 import sys
+from collections.abc import Collection
 from importlib import metadata
 from pathlib import Path
 
@@ -38,8 +39,10 @@ def missing() -> dict[str, str]:
     return {name: spec.remedy for name, spec in known().items() if not spec.is_installed}
 
 
-def find(name: str) -> AdapterSpec:
+def find(name: str, also: Collection[str] = ()) -> AdapterSpec:
     """Return the adapter of that name; a ``module:Class`` is taken as it is, and looked up when used.
+
+    ``also`` are names that the user could have meant beside those known here.
 
     Raises:
         AdapterError: no adapter is named so.
@@ -49,8 +52,9 @@ def find(name: str) -> AdapterSpec:
         return adapters[name]
     if _TARGET.fullmatch(name):
         return AdapterSpec(name, name)
-    close = difflib.get_close_matches(name, adapters, n=2, cutoff=0.5)
-    meant = f"; did you mean {' or '.join(close)}?" if close else f"; known are {', '.join(adapters)}"
+    candidates = (*adapters, *also)
+    close = difflib.get_close_matches(name, candidates, n=2, cutoff=0.5)
+    meant = f"; did you mean {' or '.join(close)}?" if close else f"; known are {', '.join(candidates)}"
     raise AdapterError(
         f"no adapter is named {name!r}{meant}",
         hint="or give one of your own as module:Class, such as my_adapter:Adapter",

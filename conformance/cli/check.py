@@ -16,6 +16,7 @@ from conformance.corpus.schema import schema_text
 from conformance.corpus.select import in_set
 from conformance.definition.clauses import CLAUSES
 from conformance.errors import UsageError
+from conformance.host.configuration_schema import hosts_schema_text
 from conformance.trial.choices import indistinct_options
 from conformance.verdict.deviations import load_deviations
 from conformance.verdict.deviations_check import faults_of
@@ -84,6 +85,7 @@ def generated() -> dict[str, str]:
         "docs/reported_bugs.md": reported_page(definitions),
         "docs/deviations.md": deviations_page(),
         "cases/case.schema.json": schema_text(),
+        "docs/hosts.schema.json": hosts_schema_text(),
     }
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
 from conformance.corpus.case import Case
 from conformance.corpus.load import load_corpus
 from conformance.corpus.select import select
-from conformance.engine.adapters import adapters_to_run, not_installed
+from conformance.engine.adapters import adapters_to_run, configured_hosts, not_installed
 from conformance.engine.cell import Cell
 from conformance.engine.limits import check_time_limit
 from conformance.engine.local import run_cells
@@ -21,7 +21,8 @@ from conformance.engine.progress import Progress
 from conformance.engine.publish import publish
 from conformance.engine.recorder import Recorder
 from conformance.engine.records import records_for, stale
-from conformance.errors import AdapterError, UsageError
+from conformance.errors import AdapterError, UnstartedError, UsageError
+from conformance.host.configuration import ConfiguredHost
 from conformance.host.session import HostSession
 from conformance.results.read import read_results
 from conformance.results.summary import render
@@ -39,6 +40,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--adapter", action="append", default=[], metavar="NAME",
         help="an adapter's name, or module:Class; repeatable (default: numpy, torch, keras-tensorflow, flax-linen)")
     add("--all", action="store_true", help="all adapters that are installed, every execution")
+    add("--implementations", type=Path, metavar="FILE",
+        help="hosts by command, such as other versions in environments of their own: all of them, or those that "
+        "--adapter names (default: those of pyproject.toml)")
     add("--case", action="append", default=[], metavar="PATTERN",
         help="cases to run, e.g. running_stats/* or */epsilon[dtype=float32,*]; repeatable (default: all)")
     add("--tag", action="append", default=[], metavar="TAG",
@@ -62,20 +66,26 @@ def execute(arguments: argparse.Namespace) -> int:
     _check(arguments)
     corpus = load_corpus(arguments.cases, arguments.tag)
     cases = select(corpus, arguments.case)
-    names = adapters_to_run(arguments.adapter, everything=arguments.all)
+    hosts = configured_hosts(arguments.implementations, Path.cwd())
+    alone = arguments.implementations is not None
+    names = adapters_to_run(arguments.adapter, everything=arguments.all, hosts=hosts, alone=alone)
     deviations = records_for(corpus, arguments.deviations, own_corpus=arguments.cases is None)
-    absent = not_installed(arguments.adapter, everything=arguments.all)
+    absent = not_installed(arguments.adapter, everything=arguments.all, alone=alone)
     selection = " ".join((*arguments.case, *(f"--tag {tag}" for tag in arguments.tag)))
     run = run_row(cases, corpus=corpus, not_installed=absent, selection=selection, deviations=deviations)
     recorder = Recorder(arguments.output, run)
     try:
-        failed = _run(arguments, cases, names, deviations, recorder)
+        failed = _run(arguments, cases, names, hosts, deviations, recorder)
     except BaseException:
         recorder.close()
         raise
-    recorder.finish(complete=not failed)
     for error in failed:
         sys.stderr.write(f"conformance run: {error}\n")
+    # What only a configuration knows is a row that says why it is not there, and no failure of the run.
+    lacking = [error for error in failed if isinstance(error, UnstartedError) and error.adapter in hosts]
+    recorder.lacks({error.adapter: str(error.args[0]) for error in lacking})
+    failed = [error for error in failed if error not in lacking]
+    recorder.finish(complete=not failed)
     page = publish(recorder.path, cases)
     results = read_results(recorder.path)
     idle = stale(deviations, corpus, results)
@@ -92,8 +102,8 @@ def _check(arguments: argparse.Namespace) -> None:
 
 
 def _run(
-    arguments: argparse.Namespace, cases: tuple[Case, ...], names: list[str], deviations: tuple[Deviation, ...],
-    recorder: Recorder,
+    arguments: argparse.Namespace, cases: tuple[Case, ...], names: list[str], hosts: Mapping[str, ConfiguredHost],
+    deviations: tuple[Deviation, ...], recorder: Recorder,
 ) -> list[AdapterError]:  # fmt: skip
     progress = None if arguments.quiet else Progress(len(cases) * len(names))
 
@@ -105,7 +115,7 @@ def _run(
     try:
         return run_cells(
             cases,
-            [_starter(arguments, name) for name in names],
+            [_starter(arguments, name, hosts.get(name)) for name in names],
             workers=arguments.workers,
             deviations=deviations,
             done=done,
@@ -115,10 +125,11 @@ def _run(
             progress.close()
 
 
-def _starter(arguments: argparse.Namespace, name: str) -> Callable[[], HostSession]:
+def _starter(arguments: argparse.Namespace, name: str, host: ConfiguredHost | None) -> Callable[[], HostSession]:
     return partial(
-        HostSession, name, time_limit=arguments.time_limit, device=arguments.device, in_process=arguments.in_process
-    )
+        HostSession, name, time_limit=arguments.time_limit, device=arguments.device, in_process=arguments.in_process,
+        host=host,
+    )  # fmt: skip
 
 
 def _exit_code(recorder: Recorder, failed: list[AdapterError], idle: list[str]) -> int:

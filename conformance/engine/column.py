@@ -19,7 +19,7 @@ def implementation_row(implementation: Implementation, dialect: Dialect | None) 
         id=implementation.id, name=implementation.name, versions=dict(implementation.versions),
         execution=implementation.execution, device=implementation.device,
         dialect={} if dialect is None else asdict(dialect),
-        documentation=implementation.documentation, settings=dict(implementation.settings),
+        documentation=implementation.documentation, settings=dict(implementation.settings), title=implementation.title,
     )  # fmt: skip
 
 

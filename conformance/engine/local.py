@@ -10,7 +10,7 @@ from typing import Protocol
 
 from conformance.corpus.case import Case
 from conformance.engine.cell import Cell, Session, cell_of
-from conformance.errors import AdapterError
+from conformance.errors import AdapterError, UnstartedError
 from conformance.verdict.deviations import Deviation
 
 __all__ = ["ClosingSession", "run_cells"]
@@ -18,6 +18,10 @@ __all__ = ["ClosingSession", "run_cells"]
 
 class ClosingSession(Session, Protocol):
     """A session that is closed after use."""
+
+    @property
+    def adapter(self) -> str:
+        """Return the name by which it was asked for."""
 
     def close(self) -> None:
         """End the host."""
@@ -61,6 +65,7 @@ class _Run:
     def __init__(self, cases: Sequence[Case], deviations: Sequence[Deviation], done: Callable[[Cell], None]) -> None:
         self.cases, self.deviations, self.done = cases, deviations, done
         self.failed: list[AdapterError] = []
+        self._columns: dict[str, str] = {}
         self._lock = threading.Lock()
         self._stopped = False
         self._open: list[ClosingSession] = []
@@ -70,6 +75,7 @@ class _Run:
         try:
             with closing(start()) as session:
                 self._open.append(session)
+                self._claim(session)
                 for case in self.cases:
                     if self._stopped:
                         return
@@ -78,6 +84,17 @@ class _Run:
             with self._lock:
                 if not self._stopped:
                     self.failed.append(error)
+
+    def _claim(self, session: ClosingSession) -> None:
+        """Take the column of an implementation, which only one session can fill."""
+        column = session.implementation.id
+        with self._lock:
+            holder = self._columns.setdefault(column, session.adapter)
+        if holder != session.adapter:
+            raise UnstartedError(
+                session.adapter, f"{session.adapter} says that it is {column}, and so does {holder}",
+                hint="a column stands for one installation: run them apart, then `conformance merge --apart`",
+            )  # fmt: skip
 
     def stop(self) -> None:
         """Take no further cell, and end the hosts: what a killed one leaves behind is no outcome."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import msgspec
@@ -55,6 +55,12 @@ class Recorder:
         self._writer.write_cell(cell.row)
         self._cases.add(cell.row.case)
         self.counts.setdefault(column.id, Counter())[cell.row.verdict] += 1
+
+    def lacks(self, why: Mapping[str, str]) -> None:
+        """Name implementations that were asked for and could not be, each with the reason."""
+        if why:
+            self.run = msgspec.structs.replace(self.run, not_installed={**self.run.not_installed, **why})
+            self._rewrite()
 
     @property
     def cells(self) -> int:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import tempfile
 import threading
-from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -18,21 +19,25 @@ from conformance.adapters.contract import Implementation
 from conformance.adapters.registry import AdapterSpec, find, load
 from conformance.corpus.case import Case
 from conformance.corpus.inputs import generate
-from conformance.errors import AdapterError, HostError
+from conformance.errors import AdapterError, HostError, UnstartedError
 from conformance.host.answers import Fault, answer_of, observation_of, told
 from conformance.host.client import Host, HostDied, HostOutgrew, HostTimedOut
+from conformance.host.configuration import ConfiguredHost
 from conformance.host.environment import host_environment
 from conformance.host.frames import Frame
 from conformance.host.messages import Describe, Described, Exit, Ran, Run
 from conformance.host.observation import Crashed, Faulty, Observation
 from conformance.host.service import Service
 
-__all__ = ["START_LIMIT", "HostSession"]
+__all__ = ["PATIENCE", "START_LIMIT", "HostSession"]
 
 #: So often a case is asked whose host others kill; so many crashes are asked about again, apart.
 _ATTEMPTS, _DOUBTS = 3, 8
 #: Seconds for a host to start: importing a framework on a busy machine takes most of a minute.
 START_LIMIT = 180.0
+#: After so many cases in a row that took the host down or ran past their time the others are not asked:
+#: a thousand cases of a minute each are most of a day, and tell nothing more.
+PATIENCE = 10
 
 _TRY = "python -c \"from conformance.adapters.registry import *; load(find('{}')).describe()\""
 
@@ -65,8 +70,8 @@ class HostSession:
         device: ``cpu`` or ``cuda``.
         in_process: serve the requests in this very process, for debuggers: no crash isolation and
             no time limit, and the environment variables of a host are set for the process.
-        command: the host to start instead of this interpreter, such as the Python of another
-            environment; it has the worker's arguments in it.
+        host: the host of that name in a configuration, to be started instead of this interpreter, such as
+            the Python of another environment; it is never ``in_process``.
         memory_limit: bytes that the host may hold in memory (Linux only).
 
     Raises:
@@ -75,14 +80,14 @@ class HostSession:
 
     def __init__(
         self, adapter: str, *, time_limit: float = 60.0, start_limit: float = START_LIMIT, device: str = "cpu",
-        in_process: bool = False, command: Sequence[str] | None = None, memory_limit: int | None = None,
+        in_process: bool = False, host: ConfiguredHost | None = None, memory_limit: int | None = None,
     ) -> None:  # fmt: skip
-        self.adapter = adapter
-        self._spec = AdapterSpec(adapter, "") if command is not None else find(adapter)
-        self._given_command = command
-        self._command = tuple(command or (sys.executable, "-m", "conformance.host.worker", adapter))
-        self._time_limit, self._start_limit, self._memory_limit = time_limit, start_limit, memory_limit
-        self._device, self._in_process = device, in_process
+        self.adapter, self._host = adapter, host
+        self._spec = AdapterSpec(adapter, "") if host is not None else find(adapter)
+        self._time_limit, self._memory_limit = time_limit, memory_limit
+        self._start_limit = start_limit if host is None else host.start_limit
+        self._device, self._in_process = device, in_process and host is None
+        self._crashes = 0
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
         self._channel: _Channel | None = None
         self._implementation: Implementation | None = None
@@ -104,44 +109,54 @@ class HostSession:
         """Return who is asked; starts the host the first time.
 
         Raises:
-            AdapterError: the host does not start, or its adapter does not import; so each time.
+            UnstartedError: the host does not start, or its adapter does not import; so each time.
         """
         with self._lock:
             if self._implementation is None:
                 if self._refusal is None:
                     self._refusal = self._first_start()
                 if self._refusal is not None:
-                    raise AdapterError(self._refusal, hint=self._hint())
+                    raise UnstartedError(self.adapter, self._refusal, hint=self._hint())
             assert self._implementation is not None
             return self._implementation
 
     def observe(self, case: Case) -> Observation | Crashed | Faulty:
         """Put a case and return what came back; the host is started if it does not run.
 
+        After ``PATIENCE`` crashes in a row the host is left alone, and each further case has crashed.
+
         Raises:
-            AdapterError: the host has never started.
+            UnstartedError: the host has never started.
         """
         with self._lock:
             self.implementation  # noqa: B018  (its error is the same for every case)
-            request = Frame(_encode(Run.of(case)), generate(case))
-            for attempt in range(1, _ATTEMPTS + 1):
-                try:
-                    return observation_of(*self._ask(request, Ran, self._time_limit), calls=len(case.program))
-                except HostTimedOut as error:
-                    return Crashed(f"the implementation did not answer: {error}", again=False)
-                except HostOutgrew as error:
-                    return Crashed(f"the implementation took its host down: {error}", again=False)
-                except HostDied as error:
-                    # Who else ends a host says nothing of the implementation: the next host is asked.
-                    if error.from_outside and attempt < _ATTEMPTS and not self._aborted:
-                        continue
-                    often = f", {attempt} times; the machine may have run out of memory" if error.from_outside else ""
-                    return Crashed(f"the implementation took its host down: {error}{often}", again=not often)
-                except HostError as error:
-                    return Faulty(f"the host does not keep to the protocol: {error}")
-                except Fault as fault:
-                    return Faulty(told(fault.failure))
-            raise AssertionError("the last attempt returns")
+            if self._crashes >= PATIENCE:
+                why = f"not asked: the {PATIENCE} cases before took their host down or ran past their time"
+                return Crashed(why, again=False)
+            seen = self._asked(case)
+            self._crashes = self._crashes + 1 if isinstance(seen, Crashed) else 0
+            return seen
+
+    def _asked(self, case: Case) -> Observation | Crashed | Faulty:
+        request = Frame(_encode(Run.of(case)), generate(case))
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                return observation_of(*self._ask(request, Ran, self._time_limit), calls=len(case.program))
+            except HostTimedOut as error:
+                return Crashed(f"the implementation did not answer: {error}", again=False)
+            except HostOutgrew as error:
+                return Crashed(f"the implementation took its host down: {error}", again=False)
+            except HostDied as error:
+                # Who else ends a host says nothing of the implementation: the next host is asked.
+                if error.from_outside and attempt < _ATTEMPTS and not self._aborted:
+                    continue
+                often = f", {attempt} times; the machine may have run out of memory" if error.from_outside else ""
+                return Crashed(f"the implementation took its host down: {error}{often}", again=not often)
+            except HostError as error:
+                return Faulty(f"the host does not keep to the protocol: {error}")
+            except Fault as fault:
+                return Faulty(told(fault.failure))
+        raise AssertionError("the last attempt returns")
 
     def observe_apart(self, case: Case) -> Observation | Crashed | Faulty | None:
         """Put a case in doubt once more, to a second host, which is asked nothing but such cases.
@@ -155,13 +170,14 @@ class HostSession:
             if self._apart is None:
                 self._apart = HostSession(
                     self.adapter, time_limit=self._time_limit, start_limit=self._start_limit, device=self._device,
-                    command=self._given_command, memory_limit=self._memory_limit,
+                    host=self._host, memory_limit=self._memory_limit,
                 )  # fmt: skip
         try:
             seen = self._apart.observe(case)
         except AdapterError as error:  # it started once: the machine is at fault
             return Faulty(str(error))
         self._doubts = self._doubts + 1 if isinstance(seen, Crashed) else 0
+        self._crashes = self._crashes if isinstance(seen, Crashed) else 0
         return seen
 
     def close(self) -> None:
@@ -194,13 +210,18 @@ class HostSession:
             except HostError as error:
                 if isinstance(error, HostDied) and error.from_outside and attempt < _ATTEMPTS and not self._aborted:
                     continue
-                return f"adapter {self.adapter}: the host does not start: {error.args[0]}"
+                return f"{self._who()}: the host does not start: {error.args[0]}"
             except Fault as fault:
-                return f"adapter {self.adapter}: {told(fault.failure)}"
+                return f"{self._who()}: {told(fault.failure)}"
             return None
         raise AssertionError("the last attempt returns")
 
+    def _who(self) -> str:
+        return f"adapter {self.adapter}" if self._host is None else f"{self._host.place}: host {self.adapter}"
+
     def _hint(self) -> str:
+        if self._host is not None:
+            return f"it is started in {self._host.directory} by: {shlex.join(self._host.command)}"
         if not self._spec.is_installed:
             return f"install what it needs: {self._spec.remedy}"
         return "its maker can try: " + _TRY.format(self.adapter)
@@ -216,7 +237,8 @@ class HostSession:
                 self._channel.send_and_close(_EXIT)
                 self._channel = None
                 raise
-            self._implementation = described.implementation
+            who, title = described.implementation, self._host.title if self._host is not None else ""
+            self._implementation = replace(who, title=title) if title else who
         return self._channel
 
     def _start(self) -> _Channel:
@@ -226,7 +248,11 @@ class HostSession:
         if self._in_process:
             os.environ.update(environment)
             return _InProcess(Service(partial(load, self._spec)))
-        return Host(self._command, environment, self._time_limit, self._memory_limit)
+        if self._host is not None:
+            environment |= self._host.environment
+            return Host(self._host.command, environment, self._time_limit, self._memory_limit, self._host.directory)
+        command = (sys.executable, "-m", "conformance.host.worker", self.adapter)
+        return Host(command, environment, self._time_limit, self._memory_limit)
 
     def _ask(self, frame: Frame, kind: type[T], time_limit: float) -> tuple[T, Frame]:
         return answer_of(self._running().request(frame, time_limit), kind)

@@ -19,19 +19,16 @@ def _not_installed(grid: Grid) -> Markup:
     missing = grid.results.run.not_installed
     if not missing:
         return element("p", "Every implementation that was asked for could be run.")
-    rows = [
-        element("tr", element("th", name, scope="row"), element("td", reason), element("td", _install(name)))
-        for name, reason in missing.items()
-    ]
-    head = element("tr", (element("th", text, scope="col") for text in ("Implementation", "Why not", "To add it")))
-    return join((element("h2", "Not installed"), _table(head, rows, "Not installed")))
+    rows = [element("tr", element("th", name, scope="row"), element("td", _why(why))) for name, why in missing.items()]
+    head = element("tr", (element("th", text, scope="col") for text in ("Implementation", "Why not")))
+    return join((element("h2", "Not run"), _table(head, rows, "Not run")))
 
 
-def _install(name: str) -> Markup:
-    return element("code", f'pip install "batchnorm-conformance[{_EXTRAS.get(name, name.partition("-")[0])}]"')
-
-
-_EXTRAS = {"keras-tensorflow": "tensorflow", "flax-linen": "jax", "flax-nnx": "jax", "keras-jax": "jax"}
+def _why(reason: str) -> Markup:
+    """Return the reason; of what is merely not installed it is the command that installs it."""
+    if reason.startswith("pip install "):
+        return join(("not installed: ", element("code", reason)))
+    return join((reason,))
 
 
 def _unsupported(grid: Grid) -> Markup:

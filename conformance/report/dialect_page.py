@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from conformance.report.dialects import SILENT, ChoiceLine, DialectColumn, DialectTable
 from conformance.report.grid import Grid
 from conformance.report.markup import Markup, element, join, outside
+from conformance.report.wording import label
 from conformance.report.words import plain_table, provenance_badge
 from conformance.results.rows import ChoiceRow
 
@@ -36,7 +38,7 @@ def dialect_page(table: DialectTable, grid: Grid) -> Markup:
     """Return all choices, what each option says, and where each implementation documents itself."""
     if not table.columns:
         return element("p", "No implementation states a dialect.")
-    return join((_table(table, list(table.rows), grid), _options(grid), _documented(grid)))
+    return join((_table(table, list(table.rows), grid), _options(grid), _set_up(grid), _documented(grid)))
 
 
 def _table(table: DialectTable, rows: list[ChoiceLine], grid: Grid) -> Markup:
@@ -92,6 +94,19 @@ def _options(grid: Grid) -> Markup:
 
 def _clause(grid: Grid, number: str) -> str:
     return grid.results.run.clauses.get(number, {}).get("sentence", "")
+
+
+def _set_up(grid: Grid) -> Markup:
+    """Return what each column was made of: every version, and what was set for the run."""
+    rows = [
+        (label(row), row.title, _pairs(row.versions), _pairs(row.settings)) for row in grid.results.run.implementations
+    ]
+    table = plain_table("Columns", ("Column", "Called", "Versions", "Set for the run"), rows)
+    return join((element("h2", "What the columns were made of"), table))
+
+
+def _pairs(stated: Mapping[str, str]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in stated.items())
 
 
 def _documented(grid: Grid) -> Markup:

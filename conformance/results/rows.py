@@ -87,6 +87,7 @@ class ImplementationRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     dialect: dict[str, str] = {}
     documentation: str = ""
     settings: dict[str, str] = {}
+    title: str = ""
 
 
 class InputRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

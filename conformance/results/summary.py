@@ -95,4 +95,4 @@ def _notices(summary: Summary) -> list[str]:
 def _absent(summary: Summary) -> list[str]:
     if not summary.not_installed:
         return []
-    return ["Not installed: " + "; ".join(f"{name}: {why}" for name, why in summary.not_installed.items())]
+    return ["\n".join(("Not run:", *(f"  {name}: {why}" for name, why in summary.not_installed.items())))]

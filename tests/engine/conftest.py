@@ -37,6 +37,10 @@ class FakeSession:
     def implementation(self) -> Implementation:
         return Implementation(name=self.name, versions={self.name: "1.0"})
 
+    @property
+    def adapter(self) -> str:
+        return self.name
+
     def observe(self, case: Case) -> Observation | Crashed | Faulty:
         if self.fault is not None:
             seen: Observation | Crashed | Faulty = self.fault(case) if callable(self.fault) else self.fault

@@ -16,8 +16,9 @@ from conformance.adapters.contract import Implementation
 from conformance.corpus.case import Case
 from conformance.corpus.inputs import generate
 from conformance.errors import AdapterError
+from conformance.host.configuration import ConfiguredHost
 from conformance.host.observation import Crashed, Faulty, Observation, Raised
-from conformance.host.session import HostSession
+from conformance.host.session import PATIENCE, HostSession
 
 Sessions = Callable[..., HostSession]
 Cases = Callable[..., Case]
@@ -254,7 +255,19 @@ def frame(message):
 @pytest.mark.parametrize(("script", "message"), FOREIGN, ids=["banner", "unknown answer"])
 def test_a_foreign_host_is_held_to_the_protocol(script: str, message: str) -> None:
     """A host in another program that answers with something else is refused with what it sent."""
-    command = ["python3", "-c", f"{_FRAME}\n{script}\ntime.sleep(60)"]
-    with HostSession("mine", command=command) as foreign, pytest.raises(AdapterError) as refusal:
+    command = ("python3", "-c", f"{_FRAME}\n{script}\ntime.sleep(60)")
+    host = ConfiguredHost(name="mine", command=command, place="hosts.yaml:1", directory=Path.cwd())
+    with HostSession("mine", host=host) as foreign, pytest.raises(AdapterError) as refusal:
         assert foreign.implementation
     assert message in str(refusal.value)
+
+
+def test_patience_ends(session: Sessions, case: Cases) -> None:
+    """After a number of cases in a row that took the host down, the next is not asked; training ones had reset it."""
+    dying, evaluating = session("Exits"), case(steps=[{"evaluate": "a"}])
+    assert isinstance(dying.observe(evaluating), Crashed)
+    assert isinstance(dying.observe(case()), Observation)
+    seen = [dying.observe(evaluating) for _ in range(PATIENCE + 1)]
+    reasons = [one.reason for one in seen if isinstance(one, Crashed)]
+    assert all("the implementation took its host down" in reason for reason in reasons[:PATIENCE])
+    assert f"not asked: the {PATIENCE} cases before took their host down or ran past their time" == reasons[PATIENCE]

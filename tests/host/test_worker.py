@@ -53,7 +53,7 @@ def test_describe() -> None:
     """Describing gives the implementation, all fields written out, and the abilities of the adapter."""
     implementation = {
         "name": "fake", "versions": {"fake": "1"}, "execution": "eager", "device": "cpu", "documentation": "",
-        "settings": {},
+        "settings": {}, "title": "",
     }  # fmt: skip
     assert [{"implementation": implementation, "abilities": []}] == spoken("fakes:Sound", DESCRIBE)
 

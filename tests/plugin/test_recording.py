@@ -148,3 +148,27 @@ def _wait_for_cells(folder: Path, count: int) -> None:
             return
         time.sleep(0.05)
     pytest.fail(f"no {count} cells within a minute")
+
+
+@pytest.mark.parametrize("workers", [(), ("-n2",)], ids=["alone", "xdist"])
+def test_a_host_that_does_not_start_is_a_row(run: Runs, root: Path, workers: tuple[str, ...]) -> None:
+    """Cells of a configured host that cannot start are skipped with the reason, which stands in the results once."""
+    file = root / "hosts.yaml"
+    sound = f"{{python: {sys.executable}, adapter: 'third_party:Sound'}}"
+    file.write_text(f"implementations: {{gone: {{command: [./gone]}}, sound: {sound}}}", encoding="utf-8")
+    ended = run("cases", f"--implementations={file}", *workers)
+    assert 0 == ended.code, ended.out
+    assert {"passed": 8, "skipped": 4} == ended.counts
+    assert ["gone"] == list(ended.results.run.not_installed)
+    assert "host gone: the host does not start" in ended.results.run.not_installed["gone"]
+    assert ended.results.complete
+    assert {"numpy", "Sound"} == {row.name for row in ended.results.run.implementations}
+
+
+def test_pyproject_names_hosts(run: Runs, root: Path) -> None:
+    """The table of the project's pyproject.toml names hosts that are asked beside the others."""
+    table = f'[tool.conformance.implementations.sound]\npython = "{sys.executable}"\nadapter = "third_party:Sound"\n'
+    (root / "pyproject.toml").write_text(table, encoding="utf-8")
+    ended = run("cases", "--adapter=sound")
+    assert 0 == ended.code, ended.out
+    assert {"numpy", "Sound"} == {row.name for row in ended.results.run.implementations}

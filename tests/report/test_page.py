@@ -246,3 +246,14 @@ def test_unwritable_page_is_reported(sample: ModuleType, tmp_path: Path) -> None
     (tmp_path / "file").touch()
     with pytest.raises(ResultsError, match="cannot write the report"):
         write_report(sample.sample_results(), tmp_path / "file" / "index.html")
+
+
+def test_columns_tell_what_they_were_made_of(sample: ModuleType) -> None:
+    """The page of dialects names every version, what was set, and what a configuration calls a column."""
+    results = sample.sample_results()
+    (row, *rest) = results.run.implementations
+    named = msgspec.structs.replace(row, title="As it was <then>", settings={"matmul precision": "highest"})
+    run = msgspec.structs.replace(results.run, implementations=(named, *rest))
+    page = render_page(msgspec.structs.replace(results, run=run))
+    assert "As it was &lt;then&gt;" in page
+    assert "matmul precision highest" in page
