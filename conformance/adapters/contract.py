@@ -64,7 +64,11 @@ class Layer(Protocol):
         """Call the layer on ``x``, shape ``(N, C, *spatial)``, in mode ``train`` or ``evaluate``."""
 
     def get_state(self) -> State:
-        """Return at least ``running_mean`` and ``running_var``, shape ``(C,)``."""
+        """Return at least ``running_mean`` and ``running_var``, shape ``(C,)``.
+
+        What else the layer keeps, a count of its updates say, may come with them under names of its own:
+        ``set_state`` is given it back where a state is restored, and its average where several are averaged.
+        """
 
     def set_state(self, state: State) -> None:
         """Overwrite what ``state`` names."""
@@ -84,6 +88,8 @@ class Adapter:
       shape ``(N, *spatial)``, is true;
     - ``forward_replicas(xs)`` trains on each of ``xs`` in a replica of its own, with synchronised
       statistics; its output and gradients are joined along the rows;
+    - ``forward_automatic(x, differentiated)`` leaves the mode to the implementation, as its users do who choose
+      none; ``differentiated`` says whether the call is made where a gradient is taken;
     - ``reload()`` saves the layer as the implementation does and returns a new one that loaded it;
     - ``hvp(x, mode, dy, directions)``, with ``L = sum(y * dy)``: the Hessian of ``L`` in the variables
       that ``directions`` names (``x``, ``gamma``, ``dy``) times these directions, by variable, each of
@@ -94,6 +100,12 @@ class Adapter:
       ``direction`` in ``x``, by forward mode.
 
     What the last three leave of the state is not looked at.
+
+    One optional ability belongs to the adapter: ``create_network(layer, network, arrays)`` builds the stack
+    that ``corpus.case.Network`` describes, its batch norms each like ``layer``, and returns what does as a
+    layer does: ``x`` has the shape ``(N, features)``, ``y`` ``(N, outputs)``, and gamma, beta and the running
+    statistics are those of all batch norms, joined in their order. ``arrays`` has ``kernel_K``, shape
+    ``(units, features)``, and ``bias_K`` for each dense layer ``K``, from 1, beside what ``create`` is given.
     """
 
     def describe(self) -> Implementation:

@@ -123,11 +123,15 @@ class _Layer(Replicated):
             state.setdefault(module, {})[leaf] = variables[name].reshape(self.shapes[1][module][leaf])
         return ({_MODULE: parameters} if parameters else {}), state
 
+    def get_state(self) -> State:
+        """Return the averages, and what they are made from: the sums that are debiased, and their counts."""
+        return {name: np.asarray(self.variables[name]) for name in _STATE}
+
     def set_state(self, state: State) -> None:
-        """Replace the averages by the arrays given, in the dtype of those, as before any update."""
+        """Replace the averages by the arrays given, in the dtype of those; alone, they are as before any update."""
         super().set_state(state)
         for name in ("mean", "var"):
-            if f"running_{name}" in state:
+            if f"running_{name}" in state and f"hidden_{name}" not in state:
                 fresh = jnp.zeros_like(self.variables[f"running_{name}"])
                 self.variables |= {f"hidden_{name}": fresh, f"count_{name}": jnp.zeros((), jnp.int32)}
 

@@ -72,6 +72,10 @@ class _Layer:
         """Normalise; in train, blend the batch into the state."""
         return self.forward_masked(x, mode, None)
 
+    def forward_automatic(self, x: Array, differentiated: bool) -> _Forward:  # noqa: FBT001  (the contract's)
+        """Train where a gradient is taken, else evaluate."""
+        return self.forward(x, "train" if differentiated else "evaluate")
+
     def forward_replicas(self, xs: Sequence[Array]) -> _Forward:
         """Train on all rows together."""
         return self.forward(np.concatenate(xs), "train")

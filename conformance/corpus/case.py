@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from math import prod
 from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 
-__all__ = ["Case", "Inputs", "Layer", "Step"]
+__all__ = ["Case", "Inputs", "Layer", "Network", "Step"]
 
 Dtype: TypeAlias = Literal["float64", "float32", "bfloat16", "float16"]
 Mode: TypeAlias = Literal["train", "evaluate"]
@@ -43,6 +44,28 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True):
     channel_axis: Literal["native", "second", "last"]
 
 
+class Network(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A stack of ``blocks`` times dense, batch norm and GELU, then a dense layer of ``outputs`` units.
+
+    Each dense layer of a block has ``width`` units; GELU is the exact one, ``z / 2 * (1 + erf(z / sqrt 2))``
+    (Hendrycks & Gimpel 2016, arXiv:1606.08415). Input and output are of shape ``(N, features)``.
+    """
+
+    blocks: Annotated[int, msgspec.Meta(ge=1, le=64)]
+    width: Annotated[int, msgspec.Meta(ge=1, le=4096)]
+    outputs: Annotated[int, msgspec.Meta(ge=1, le=4096)]
+
+    @property
+    def channels(self) -> int:
+        """Return how many channels the batch norms have together, whose arrays are joined in their order."""
+        return self.blocks * self.width
+
+    def dense(self, features: int) -> tuple[tuple[int, int], ...]:
+        """Return the shape ``(units, features)`` of the kernel of each dense layer."""
+        widths = (features, *(self.width,) * self.blocks, self.outputs)
+        return tuple((after, before) for before, after in pairwise(widths))
+
+
 class Inputs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How an input is generated.
 
@@ -52,7 +75,8 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     ``of`` takes the values of another input instead, and changes them: rows in reverse order
     (``reversed_rows``), then times ``multiplied``, then plus ``added``, rounded to the dtype.
-    ``poison`` puts one NaN or infinity into the first channel, at its first position.
+    ``joined`` takes the rows of several other inputs, one after the other. ``poison`` puts one NaN or
+    infinity into the first channel, at its first position.
     """
 
     kind: Literal["normal", "constant", "values"] = "normal"
@@ -61,6 +85,7 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     shape: ShapeText | None = None
     values: tuple[float, ...] | None = None
     of: Label | None = None
+    joined: tuple[Label, ...] = ()
     reversed_rows: bool = False
     multiplied: float = 1.0
     added: float = 0.0
@@ -71,6 +96,13 @@ class Inputs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise ValueError("`reversed_rows`, `multiplied` and `added` change another input: name it with `of`")
         if (self.kind == "values") != (self.values is not None):
             raise ValueError("`values` goes with `kind: values`, and only with it")
+        if self.joined and (self.of is not None or self.values is not None or len(self.joined) < 2):
+            raise ValueError("`joined` names two other inputs or more, and goes with neither `of` nor `values`")
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Return the labels of the inputs that this one is made from."""
+        return self.joined or (() if self.of is None else (self.of,))
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -80,13 +112,19 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     ``backward`` (the gradients of an earlier forward, named by its ``name``), ``through_update``
     (two labels: train on the first, evaluate on the second, and ask for the gradient with respect
     to the first), ``freeze`` (by the implementation's own gesture; ``false`` thaws), ``reload``
-    (save the layer as the implementation does, and go on with a new one that has loaded it).
+    (save the layer as the implementation does, and go on with a new one that has loaded it), ``automatic``
+    (a forward whose mode is the implementation's to find out: train where a gradient is taken, else evaluate),
+    ``save`` (the state is kept under that name), ``restore`` (a state that was kept is put back), ``average``
+    (the state becomes the average of those that were kept), ``converge`` (train on the input of that label
+    ``times`` times and evaluate it before the first and after each ``every``-th).
 
     ``gradients`` are those of ``sum(y * dy)`` asked for in this step, ``observe`` what is read after
     it. A train step may ``recompute`` its forward in its backward, as checkpointing does; one that is
     ``rejected`` must raise an error; ``same_as`` names an earlier step whose output is the same bit for bit.
     A ``masked`` forward takes its statistics from a part of the positions only. ``replicas`` trains on two
     inputs at once, with synchronised statistics; outputs and gradients are joined along the rows.
+    A forward step ``against`` an earlier one has the mean square distance of their outputs, ``mse``; one with a
+    ``target`` that of its output to the input of that label, ``loss``.
 
     A forward step with ``hvp``, ``third`` or ``jvp`` asks for higher derivatives of the call, and for nothing
     else, the state included: ``hvp`` names the variables of a Hessian-vector product of ``sum(y * dy)``,
@@ -101,10 +139,19 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     freeze: bool | None = None
     reload: Literal[True] | None = None
     replicas: tuple[Label, Label] | None = None
+    automatic: Label | None = None
+    save: Label | None = None
+    restore: Label | None = None
+    average: Annotated[tuple[Label, ...], msgspec.Meta(min_length=2)] | None = None
+    converge: Label | None = None
+    times: Annotated[int, msgspec.Meta(ge=1, le=10000)] = 1
+    every: Annotated[int, msgspec.Meta(ge=1)] = 1
     masked: bool = False
     recompute: bool = False
     rejected: bool = False
     same_as: Label | None = None
+    against: Label | None = None
+    target: Label | None = None
     name: Label | None = None
     gradients: tuple[Gradient, ...] = ()
     dy: Literal["random", "ones"] = "random"
@@ -125,13 +172,18 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             raise ValueError("a backward step names its `gradients`")
         if self.masked and (self.mode is None or self.replicas is not None):
             raise ValueError("only a `train` or `evaluate` step is `masked`")
-        if self.mode is None and (self.name is not None or self.same_as is not None or self.rejected):
-            raise ValueError("only a train or evaluate step has a `name`, is `same_as` another or `rejected`")
+        if self.mode is None and (self.name or self.same_as or self.rejected or self.against or self.target):
+            what = "a `name` or a `target`, is `same_as` or `against` another, or is `rejected`"
+            raise ValueError(f"only a train or evaluate step has {what}")
+        if self.converge is None and (self.times, self.every) != (1, 1):
+            raise ValueError("`times` and `every` go with `converge`")
+        if self.converge is not None and self.times % self.every:
+            raise ValueError(f"`times: {self.times}` is no multiple of `every: {self.every}`")
         if self.recompute and (self.train is None or not self.gradients):
             raise ValueError("only a train step with `gradients` can `recompute` its forward")
 
     def _refuse_beside_derivatives(self) -> None:
-        others = ("gradients", "name", "recompute", "rejected", "same_as")
+        others = ("gradients", "name", "recompute", "rejected", "same_as", "against", "target")
         if self.mode is None or any(getattr(self, other) for other in others):
             raise ValueError("`hvp`, `third` and `jvp` go with `train` or `evaluate`, and with nothing else")
 
@@ -143,6 +195,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     @property
     def mode(self) -> Mode | None:
         """Return the mode of a forward step, ``None`` for any other."""
+        if self.automatic is not None:
+            return "train" if self.gradients else "evaluate"
         if self.train is not None or self.replicas is not None:
             return "train"
         return "evaluate" if self.evaluate is not None else None
@@ -153,18 +207,27 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         several = self.through_update or self.replicas
         if several is not None:
             return several
-        label = self.train if self.train is not None else self.evaluate
-        return () if label is None else (label,)
+        given = (self.train, self.evaluate, self.automatic, self.converge)
+        return tuple(label for label in given if label is not None)
+
+    @property
+    def moves_state(self) -> bool:
+        """Tell whether the step puts a state in the place of the layer's, without a call."""
+        return self.restore is not None or self.average is not None
 
 
-_STEP_KINDS = ("train", "evaluate", "backward", "through_update", "freeze", "reload", "replicas")
+_STEP_KINDS = (
+    "train", "evaluate", "backward", "through_update", "freeze", "reload", "replicas", "automatic", "save", "restore",
+    "average", "converge",
+)  # fmt: skip
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One expanded case. ``id`` is stable: ``file/name[param=value,...]``.
 
     An ``open`` case asks what the definition is silent about: nothing is predicted, observations are
-    grouped. Only there may a shape have a zero, epsilon be 0, or momentum lie outside 0 to 1.
+    grouped. Only there may a shape have a zero, epsilon be 0, or momentum lie outside 0 to 1. With a
+    ``network`` the case asks a whole stack, whose batch norms have the parameters and state.
     """
 
     id: str
@@ -185,6 +248,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     memory: Literal["contiguous", "strided", "reversed", "channels_last"] = "contiguous"
     x: Inputs = msgspec.field(default_factory=Inputs)
     inputs: dict[Label, Inputs] = msgspec.field(default_factory=dict)
+    network: Network | None = None
     repeat: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 1
     tags: tuple[Name, ...] = ()
     reported: tuple[str, ...] = ()
@@ -192,13 +256,17 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     def __post_init__(self) -> None:
         if not self.open:
             self._refuse_degenerate()
-        used = {label for step in self.steps for label in step.labels}
-        unused = set(self.inputs) - used - {self.inputs[label].of for label in used & set(self.inputs)}
+        used = {label for step in self.steps for label in (*step.labels, *filter(None, (step.target,)))}
+        sources = {source for label in used & set(self.inputs) for source in self.inputs[label].sources}
+        unused = set(self.inputs) - used - sources
         if unused:
             raise ValueError(f"`inputs` describes {', '.join(sorted(unused))}, which no step uses")
+        self._refuse_unknown_states()
+        if self.network is not None:
+            self._refuse_beside_network()
         forwards: set[str] = set()
         for step in self.steps:
-            for field in ("backward", "same_as"):
+            for field in ("backward", "same_as", "against"):
                 earlier = getattr(step, field)
                 if earlier is not None and earlier not in forwards:
                     raise ValueError(f"`{field}: {earlier}` names no earlier step of the case")
@@ -209,6 +277,30 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             absent = {p for p in ("gamma", "beta") if getattr(self, p) == "none"} & {*step.gradients, *step.hvp}
             if absent:
                 raise ValueError(f"a gradient is asked for {', '.join(sorted(absent))}, which the layer lacks")
+
+    def _refuse_unknown_states(self) -> None:
+        saved: set[str] = set()
+        for step in self.steps:
+            wanted = step.average or (() if step.restore is None else (step.restore,))
+            for name in wanted:
+                if name not in saved:
+                    raise ValueError(f"a state `{name}` is put back that no earlier step has saved")
+            if step.save is not None:
+                saved.add(step.save)
+        if not self.tracked and any(step.save or step.moves_state for step in self.steps):
+            raise ValueError("a layer that is not `tracked` has no state to save")
+
+    def _refuse_beside_network(self) -> None:
+        if len(parse_shape(self.shape)) != 2 or self.state == "random":
+            raise ValueError("a `network` takes inputs of shape `N x features`, and its `state` is `initial` or `own`")
+        if "none" in (self.gamma, self.beta) or not self.tracked:
+            raise ValueError("the batch norms of a `network` have gamma, beta and running statistics")
+        for step in self.steps:
+            known = step.mode is not None or step.converge is not None or step.save or step.moves_state
+            odd = (step.masked, step.recompute, step.replicas, step.third, step.jvp, step.automatic, step.target)
+            if not known or any(odd) or step.rejected or {*step.gradients, *step.hvp} - {"x"}:
+                allowed = "with no derivatives but `gradients: [x]` and `hvp: [x]`"
+                raise ValueError(f"a `network` is trained, evaluated and made to converge, {allowed}")
 
     def _refuse_degenerate(self) -> None:
         if self.momentum != "cumulative" and not 0 <= self.momentum <= 1:
@@ -229,7 +321,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         """Return the layer that the case asks for."""
         shape = parse_shape(self.shape)
         return Layer(
-            channels=shape[1],
+            channels=shape[1] if self.network is None else self.network.width,
             rank=len(shape),
             momentum=None if self.momentum == "cumulative" else float(self.momentum),
             epsilon=self.epsilon,
@@ -240,6 +332,11 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             param_dtype=self.param_dtype or _default_param_dtype(self.dtype),
             channel_axis=self.channel_axis,
         )
+
+    @property
+    def state_channels(self) -> int:
+        """Return the length of gamma, beta and the running statistics."""
+        return self.layer.channels if self.network is None else self.network.channels
 
     @property
     def program(self) -> tuple[Step, ...]:
@@ -270,13 +367,19 @@ def _default_param_dtype(dtype: str) -> Any:
     return dtype if dtype in ("float32", "float64") else "float32"
 
 
+#: Fields that hold one label or name.
+_LABELLED = (
+    "train", "evaluate", "backward", "same_as", "name", "automatic", "save", "restore", "converge", "against", "target",
+)  # fmt: skip
+
+
 def _relabel(step: Step, k: int) -> Step:
     changes: dict[str, Any] = {}
-    for kind in ("train", "evaluate", "backward", "same_as", "name"):
+    for kind in _LABELLED:
         label = getattr(step, kind)
         if label is not None:
             changes[kind] = f"{label}.{k}"
-    for kind in ("through_update", "replicas"):
+    for kind in ("through_update", "replicas", "average"):
         if getattr(step, kind) is not None:
             changes[kind] = tuple(f"{label}.{k}" for label in getattr(step, kind))
     return msgspec.structs.replace(step, **changes)

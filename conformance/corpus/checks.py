@@ -44,6 +44,8 @@ def _check_inputs(case: Case, node: Node) -> None:
         spec = case.input(label)
         place = _input_node(node, label)
         shape = parse_shape(spec.shape or case.shape)
+        if spec.joined:
+            _check_joined(case, label, shape, place)
         if len(shape) != len(layer_shape) or shape[1] != layer_shape[1]:
             found, expected = (
                 spec.shape,
@@ -55,6 +57,13 @@ def _check_inputs(case: Case, node: Node) -> None:
         if spec.values is not None and len(spec.values) != prod(shape):
             counts = f"found {len(spec.values)} values for input {label}, expected {prod(shape)}"
             fault(place.mapping["values"].mark, f"{counts} for the shape {spec.shape}")
+
+
+def _check_joined(case: Case, label: str, shape: tuple[int, ...], place: Node) -> None:
+    rows = sum(parse_shape(case.input(source).shape or case.shape)[0] for source in case.input(label).joined)
+    if shape[0] != rows:
+        counts = f"found {shape[0]} rows for input {label}, expected the {rows} of the inputs that it joins"
+        fault(place.mapping["joined"].mark, counts, hint="give it a `shape`")
 
 
 def _input_node(node: Node, label: str) -> Node:

@@ -36,7 +36,8 @@ def generate(case: Case) -> dict[str, Array]:
     that asks for gradients, in the case's dtype; for a step that asks for higher derivatives also the
     directions ``v_x:STEP``, ``v_dy:STEP``, and ``v_gamma:STEP`` of shape ``(C,)``; ``gamma`` and
     ``beta`` where the layer has them, ``running_mean`` and ``running_var`` unless the state is the
-    layer's own, shape ``(C,)``, in the dtype of the layer's parameters.
+    layer's own, shape ``(C,)``, in the dtype of the layer's parameters. A network has ``kernel_K`` of shape
+    ``(units, features)`` and ``bias_K`` for each dense layer, from 1; the others are those of its batch norms, joined.
 
     In channel ``c`` an input is ``scale * f_c * (z + offset + s_c)`` with ``z`` close to standard
     normal and factor and shift of ``_channels``. The running mean is drawn around the mean of
@@ -53,6 +54,8 @@ def generate(case: Case) -> dict[str, Array]:
             arrays[f"x:{label}"] = _labelled(case, label)
             if step.masked:
                 arrays[f"mask:{label}"] = _mask(case.input(label).shape or case.shape, label)
+        if step.target is not None:
+            arrays[f"x:{step.target}"] = _labelled(case, step.target)
         if step.name is not None:
             shapes[step.name] = _shape(case, step)
         if step.gradients or step.through_update is not None:
@@ -93,17 +96,21 @@ def _non_finite_by_intent(case: Case, name: str) -> bool:
     if not name.startswith("x:"):
         return False
     spec = case.input(name[2:])
-    return spec.kind == "values" or spec.poison != "none" or spec.of is not None
+    return spec.kind == "values" or spec.poison != "none" or bool(spec.sources)
 
 
 def _labelled(case: Case, label: str) -> Array:
     """Return the input of that label: generated, or made from another one."""
     spec = case.input(label)
-    if spec.of is None:
-        x = _input(spec, label, case.dtype)
+    repetition = label.removeprefix(label.partition(".")[0])
+    sources = [_labelled(case, f"{source}{repetition}") for source in spec.sources]
+    if spec.of is not None:
+        x = _changed(sources[0], spec, case.dtype)
+    elif spec.joined:
+        x = np.concatenate(sources)
+        x.flags.writeable = False
     else:
-        repetition = label.removeprefix(label.partition(".")[0])
-        x = _changed(_labelled(case, f"{spec.of}{repetition}"), spec, case.dtype)
+        x = _input(spec, label, case.dtype)
     if spec.poison != "none":
         x = x.copy()
         x[(0,) * x.ndim] = float(spec.poison)
@@ -120,7 +127,8 @@ def _shape(case: Case, step: Step) -> str:
     """Return the shape of the output of a forward step; replicas are joined along the rows."""
     shapes = [parse_shape(case.input(label).shape or case.shape) for label in step.labels]
     rows = sum(shape[0] for shape in shapes) if step.replicas is not None else shapes[-1][0]
-    return "x".join(str(length) for length in (rows, *shapes[-1][1:]))
+    features = shapes[-1][1:] if case.network is None else (case.network.outputs,)
+    return "x".join(str(length) for length in (rows, *features))
 
 
 @lru_cache(maxsize=64)
@@ -139,7 +147,8 @@ def _mask(shape: str, label: str) -> Array:
 def _directions(case: Case, number: int, step: Step) -> dict[str, Array]:
     """Return the upstream gradient of a step that asks for higher derivatives, and its directions."""
     shape, layer = _shape(case, step), case.layer
-    shapes = {"v_x": shape, "v_dy": shape, "v_gamma": f"{layer.channels}x1"}
+    of_input = shape if case.network is None else case.input(step.labels[0]).shape or case.shape
+    shapes = {"v_x": of_input, "v_dy": shape, "v_gamma": f"{layer.channels}x1"}
     dtypes = {"v_x": case.dtype, "v_dy": case.dtype, "v_gamma": layer.param_dtype}
     arrays = {f"dy:{number}": _upstream(shape, f"dy:{number}", case.dtype, step.dy)}
     for name, one in shapes.items():
@@ -149,21 +158,36 @@ def _directions(case: Case, number: int, step: Step) -> dict[str, Array]:
 
 
 def _parameters(case: Case) -> dict[str, Array]:
-    layer = case.layer
+    layer, channels = case.layer, case.state_channels
     arrays: dict[str, Array] = {}
     for name, kind in (("gamma", case.gamma), ("beta", case.beta)):
         if kind != "none":
-            arrays[name] = _affine(name, kind, layer.channels, layer.param_dtype)
+            arrays[name] = _affine(name, kind, channels, layer.param_dtype)
+    arrays |= _dense(case)
     if not case.tracked:
         return arrays
     if case.state == "initial":
-        arrays["running_mean"] = _rounded(np.zeros(layer.channels), layer.param_dtype)
-        arrays["running_var"] = _rounded(np.ones(layer.channels), layer.param_dtype)
+        arrays["running_mean"] = _rounded(np.zeros(channels), layer.param_dtype)
+        arrays["running_var"] = _rounded(np.ones(channels), layer.param_dtype)
     elif case.state in ("random", "negative"):
         scale, offset = case.x.scale, case.x.offset
-        arrays["running_mean"] = _running_mean(layer.channels, scale, offset, layer.param_dtype)
-        var = _running_var(layer.channels, scale, layer.param_dtype)
+        arrays["running_mean"] = _running_mean(channels, scale, offset, layer.param_dtype)
+        var = _running_var(channels, scale, layer.param_dtype)
         arrays["running_var"] = var if case.state == "random" else _rounded(-var.astype(np.float64), layer.param_dtype)
+    return arrays
+
+
+def _dense(case: Case) -> dict[str, Array]:
+    """Return the kernels, uniform within ``sqrt(6 / (units + features))`` (Glorot & Bengio 2010), and biases."""
+    if case.network is None:
+        return {}
+    arrays: dict[str, Array] = {}
+    for position, (units, features) in enumerate(case.network.dense(parse_shape(case.shape)[1]), start=1):
+        limit = math.sqrt(6 / (units + features))
+        for name, shape, largest in (("kernel", (units, features), limit), ("bias", (units,), 0.5)):
+            label, dtype = f"{name}_{position}", case.layer.param_dtype
+            drawn = 2 * _uniform(math.prod(shape), {"label": label, "dtype": dtype}) - 1
+            arrays[label] = _rounded(largest * drawn.reshape(shape), dtype)
     return arrays
 
 

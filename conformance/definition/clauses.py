@@ -45,6 +45,7 @@ AREAS: dict[int, str] = {
     18: "Masks and synchronised statistics",
     19: "Metamorphic",
     20: "Saving and loading",
+    21: "Scenarios: several steps together",
 }
 
 _ALL = (
@@ -426,6 +427,45 @@ _ALL = (
         "A layer that was saved and loaded again goes on as if it had not been.",
         "state, output and further updates are the same",
         "documentation of torch.save, keras Layer.save_own_variables and flax.serialization",
+    ),
+    Clause(
+        "21.1",
+        "On one batch, train and evaluate are apart by what the running statistics are from those of the batch.",
+        "avg((y_evaluate - y_train)^2) = gamma^2 * (var * (q(running_var) - q(var))^2 "
+        "+ (mean - running_mean)^2 * q(running_var)^2), q(s) = 1 / sqrt(s + epsilon)",
+        "clauses 1.1 and 5.1",
+    ),
+    Clause(
+        "21.2",
+        "Trained on one batch k times, they approach each other, down to a floor where the estimator has a factor.",
+        "clause 21.1 with running_mean = r M0 + (1 - r) mean, running_var = r S0 + (1 - r) b var, "
+        "r = (1 - momentum)^k; b = 1: as (1 - momentum)^(2k); b = n / (n - 1): to about gamma^2 / (4 n^2)",
+        "clauses 3.1, 3.2 and 21.1",
+    ),
+    Clause(
+        "21.3",
+        "A state that was read can be put back: the layer goes on from it as if nothing had come between.",
+        "running = what was read; evaluate as before, bit for bit",
+        "clause 5.1 (an output depends on input, parameters and state alone)",
+    ),
+    Clause(
+        "21.4",
+        "Two batches through one layer leave a state of the last, of both in turn, of their average, or of all rows.",
+        "with D = mean_A - mean_B and equal sizes: running_var of all rows - average of the two = momentum * D^2 / 4 "
+        "(b = 1); A then B - B then A = momentum^2 * (mean_B - mean_A)",
+        "clauses 3.1, 3.2 and 19.5",
+    ),
+    Clause(
+        "21.5",
+        "Where the mode is left to the implementation, a forward whose gradient is taken trains, any other evaluates.",
+        "clause 1.1 and the update of the state within a gradient, clause 5.1 outside",
+        "documentation of Flux (BatchNorm, testmode!, trainmode!)",
+    ),
+    Clause(
+        "21.6",
+        "In train, a shift of all inputs is taken out by the layer: derivatives along it are zero.",
+        "sum(dU/dx) = 0 over the batch, and the derivative of sum(dU/dx) too: no second derivative of a sample",
+        "clauses 6.1, 9.1 and 19.3",
     ),
 )
 

@@ -21,8 +21,15 @@ from conformance.definition.batch_norm import (
     inverse_scale,
     statistics,
 )
-from conformance.definition.bounds import ForwardErrors, forward_errors, gradient_errors, update_gradient_error
+from conformance.definition.bounds import (
+    ForwardErrors,
+    StateErrors,
+    forward_errors,
+    gradient_errors,
+    update_gradient_error,
+)  # fmt: skip
 from conformance.definition.constants import kept_constants
+from conformance.definition.convergence import evaluated
 from conformance.definition.gradients import gradients, statistics_gradients, update_gradient
 from conformance.definition.prediction import Prediction
 from conformance.definition.rules import Rules
@@ -74,6 +81,7 @@ class _Simulation:
         self.tracked = Tracked(case, layer, start, self.precision, rules)
         self.written = Writer(layer, self.precision)
         self.frozen = False
+        self.saved: dict[str, tuple[State, StateErrors]] = {}
         self.calls: dict[str, _Call] = {}
         self.numbers: dict[str, int] = {}
         self.latest: _Call | None = None
@@ -88,6 +96,12 @@ class _Simulation:
             self.frozen = step.freeze
         elif step.reload:
             self.tracked.reload()
+        elif step.save is not None:
+            self.saved[step.save] = self.tracked.seen()
+        elif step.moves_state:
+            self.tracked.put_back([self.saved[name] for name in step.average or (step.restore or "",)])
+        elif step.converge is not None:
+            self._converge(number, step, step.converge)
         elif step.through_update is not None:
             self._through_update(number, step)
         elif step.backward is not None:
@@ -110,8 +124,45 @@ class _Simulation:
             self.written.rows(number, "y", call.forward.y, call.errors.y, call.forward.shape)
         if step.same_as is not None:
             self._expect_same(number, step.same_as, call)
+        self._expect_distances(number, step, call)
         if step.gradients:
             self._backward(number, step, call)
+
+    def _expect_distances(self, number: int, step: Step, call: _Call) -> None:
+        """Expect how far the output is from an earlier one, and from a target."""
+        y, error = call.forward.y[None], call.errors.y[:, None]
+        if step.against is not None:
+            earlier = self.calls[step.against]
+            self.written.distance(number, "mse", y, earlier.forward.y[None], error + earlier.errors.y[:, None])
+        if step.target is not None:
+            target = by_channel(self.arrays[f"x:{step.target}"].astype(self.wide))
+            self.written.distance(number, "loss", y, target[None], error)
+
+    def _converge(self, number: int, step: Step, label: str) -> None:
+        """Expect how far evaluating is from the first training output, before it and after each ``every``-th.
+
+        The batch is the same in every call, and so are its statistics: the states alone are gone through one by one.
+        """
+        seen = [self.tracked.seen()]
+        if self._moves("evaluate"):
+            self._forward(Step(evaluate=label), "evaluate", with_backward=False)
+        trained = self._forward(Step(train=label), "train", with_backward=False)
+        for k in range(1, step.times + 1):
+            if k % step.every == 0:
+                seen.append(self.tracked.seen())
+            for _ in range(self._moves("evaluate") if k % step.every == 0 else 0):
+                self._move(trained)
+            for _ in range(self._moves("train") if k < step.times else 0):
+                self._move(trained)
+        mode, _ = self._effective("evaluate")
+        call, momentum = trained.forward, self.layer.momentum
+        y, error = evaluated(call.x, call.shape, self.parameters, seen, mode, momentum, self.precision, self.rules)
+        self.written.distance(number, "mse", y, call.y[None], error + trained.errors.y[:, None])
+
+    def _moves(self, asked: str) -> int:
+        """Return how often a forward moves the state, with the layer as it is."""
+        mode, may_move = self._effective(asked)
+        return moves(mode, self.rules, with_backward=False) if may_move else 0
 
     def _forward(self, step: Step, asked: str, *, with_backward: bool) -> _Call:
         mode, may_move = self._effective(asked)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 
 from conformance.corpus.case import Case, Layer
-from conformance.definition.batch_norm import Forward, State
+from conformance.definition.batch_norm import Array, Forward, State
 from conformance.definition.bounds import Precision, StateErrors, update_errors
 from conformance.definition.rules import Rules
 from conformance.definition.running_state import (
@@ -80,6 +82,29 @@ class Tracked:
         """Save and load: the state stays, whatever it was."""
         if self.rules.reload == "lost":
             self.state = State(np.zeros_like(self.state.mean), np.ones_like(self.state.var))
+
+    def seen(self) -> tuple[State, StateErrors]:
+        """Return the state and its errors, as a caller does who keeps them."""
+        return self.state, self.errors
+
+    def put_back(self, kept: Sequence[tuple[State, StateErrors]]) -> None:
+        """Put back a state that was kept, with its count of updates, or the average of several."""
+        if len(kept) == 1:
+            ((self.state, self.errors),) = kept
+            return
+        unit = 4 * self.precision.unit + float(ml_dtypes.finfo(self.dtype).eps) / 2
+
+        def average(parts: list[Array]) -> Array:
+            mean: Array = sum(parts[1:], start=parts[0]) / parts[0].dtype.type(len(parts))
+            return mean
+
+        def errors(name: str) -> Array:
+            sizes = average([np.abs(getattr(state, name)) for state, _ in kept])
+            return average([getattr(error, name) for _, error in kept]) + unit * sizes
+
+        mean, var = average([state.mean for state, _ in kept]), average([state.var for state, _ in kept])
+        self.state = self._kept(State(mean, var, sum(state.updates for state, _ in kept) // len(kept)))
+        self.errors = StateErrors(errors("mean"), errors("var"))
 
     def _kept(self, state: State) -> State:
         """Return the state rounded to how it is kept."""

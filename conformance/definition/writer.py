@@ -7,6 +7,7 @@ import numpy as np
 from conformance.corpus.case import Layer
 from conformance.definition.batch_norm import Array, canonical
 from conformance.definition.bounds import Precision
+from conformance.definition.convergence import mean_square_distance
 from conformance.definition.prediction import Expected, Key, Predicted, Refused, Same, Undetermined
 from conformance.definition.storing import overflowed, storing_error
 
@@ -37,6 +38,15 @@ class Writer:
     def state(self, number: int, name: str, value: Array, bound: Array, dtype: str) -> None:
         """Expect ``(C, 1)`` running statistics, whose bounds know already what they are stored in."""
         self._set(number, name, value[:, 0], bound[:, :, 0], dtype)
+
+    def distance(self, number: int, name: str, one: Array, other: Array, error: Array) -> None:
+        """Expect the mean square distances of outputs ``(K, C, n)`` from another one, given the bound of both errors.
+
+        They are taken in float64, of outputs as they are stored.
+        """
+        for output in (one, other):
+            error = error + storing_error(output, self.layer.dtype, self.precision)
+        self._set(number, name, *mean_square_distance(one, other, error), "float64")
 
     def refused(self, number: int) -> None:
         """Expect the step to raise an error."""

@@ -7,7 +7,7 @@ from typing import TypeAlias
 import msgspec
 
 from conformance.adapters.contract import Implementation
-from conformance.corpus.case import Case, Gradient, Layer, Quantity, Step, Variable
+from conformance.corpus.case import Case, Gradient, Layer, Network, Quantity, Step, Variable
 from conformance.definition.dialect import Dialect
 
 __all__ = [
@@ -26,6 +26,13 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     freeze: bool | None = None
     reload: bool | None = None
     replicas: tuple[str, str] | None = None
+    automatic: str | None = None
+    save: str | None = None
+    restore: str | None = None
+    average: tuple[str, ...] | None = None
+    converge: str | None = None
+    times: int = 1
+    every: int = 1
     masked: bool = False
     recompute: bool = False
     name: str | None = None
@@ -41,16 +48,17 @@ class Describe(msgspec.Struct, frozen=True, tag_field="op", tag="describe"):
 
 
 class Run(msgspec.Struct, frozen=True, tag_field="op", tag="run"):
-    """Ask one case. ``layer`` and ``program`` follow from ``case``, and spare a host deriving them."""
+    """Ask one case. ``layer``, ``network`` and ``program`` follow from ``case``, and spare a host deriving them."""
 
     case: Case
     layer: Layer
     program: tuple[Call, ...]
+    network: Network | None = None
 
     @classmethod
     def of(cls, case: Case) -> Run:
         """Return the request for a case."""
-        return cls(case, case.layer, tuple(call_of(step) for step in case.program))
+        return cls(case, case.layer, tuple(call_of(step) for step in case.program), case.network)
 
 
 class Exit(msgspec.Struct, frozen=True, tag_field="op", tag="exit"):
@@ -106,10 +114,15 @@ class Failed(msgspec.Struct, frozen=True):
 
 
 def call_of(step: Step) -> Call:
-    """Return the step as it travels."""
+    """Return the step as it travels; an output that another is measured against is observed."""
+    observe = step.observe
+    if (step.against is not None or step.target is not None) and "y" not in observe:
+        observe = ("y", *observe)
     return Call(
         train=step.train, evaluate=step.evaluate, backward=step.backward, through_update=step.through_update,
         freeze=step.freeze, reload=step.reload,
         replicas=step.replicas, masked=step.masked, recompute=step.recompute, name=step.name, gradients=step.gradients,
-        hvp=step.hvp, third=step.third, jvp=step.jvp, observe=step.observe,
+        hvp=step.hvp, third=step.third, jvp=step.jvp, observe=observe,
+        automatic=step.automatic, save=step.save, restore=step.restore, average=step.average,
+        converge=step.converge, times=step.times, every=step.every,
     )  # fmt: skip

@@ -67,7 +67,8 @@ def _declared(step: str, ask: Callable[[], T]) -> T:
 def _check_complete(request: Run, arrays: Mapping[str, Array]) -> None:
     needed: set[str] = set()
     for number, call in enumerate(request.program, start=1):
-        labels = call.through_update or tuple(filter(None, (call.train, call.evaluate)))
+        one = (call.train, call.evaluate, call.automatic, call.converge)
+        labels = call.through_update or tuple(filter(None, one))
         needed |= {f"x:{label}" for label in labels}
         if call.gradients or call.through_update:
             needed.add(f"dy:{number}")
@@ -84,6 +85,7 @@ class _Player:
         self.arrays, self.memory = arrays, memory
         self.layer: Layer | None = None
         self.forwards: dict[str, Forward] = {}
+        self.saved: dict[str, dict[str, Array]] = {}
         self.yielded: dict[str, Array] = {}
         self.seconds = 0.0
 
@@ -91,7 +93,13 @@ class _Player:
         state = {name: np.array(array) for name, array in self.arrays.items() if ":" not in name}
 
         def build() -> None:
-            self.layer = self.ask(lambda: adapter.create(request.layer, state))
+            if request.network is None:
+                self.layer = self.ask(lambda: adapter.create(request.layer, state))
+                return
+            create: Callable[..., Layer] | None = getattr(adapter, "create_network", None)
+            if create is None:
+                raise _Outcome(UNSUPPORTED, "the adapter has no method create_network")
+            self.layer = self.ask(lambda: create(request.layer, request.network, state))
 
         return StepReply(_error_of(build))
 
@@ -113,10 +121,39 @@ class _Player:
             self.ask(self.ability("freeze" if call.freeze else "thaw"))
         elif call.reload:
             self.layer = self.ask(self.ability("reload"))
+        elif call.save is not None:
+            self.saved[call.save] = self.state()
+        elif call.restore is not None or call.average is not None:
+            self.put_back(call.average or (call.restore or "",))
+        elif call.converge is not None:
+            self.converge(number, call)
         elif call.hvp or call.third or call.jvp:
             self.higher_order(number, call)
         else:
             self.forward(number, call)
+
+    def put_back(self, names: Sequence[str]) -> None:
+        """Set the state to one that was kept, or to the average of several."""
+        states = [self.saved[name] for name in names]
+        put = {name: average([state[name] for state in states]) for name in states[0]}
+        self.ask(lambda: self.built.set_state(put))
+
+    def converge(self, number: int, call: Call) -> None:
+        """Train on one input again and again; keep how far evaluating it is from its output in train."""
+        label = call.converge or ""
+
+        def output(mode: str) -> Array:
+            x = self.input(label)
+            return self.ask(lambda: np.array(self.built.forward(x, mode).y)).astype(np.float64)
+
+        evaluated = [output("evaluate")]
+        trained = output("train")
+        for k in range(1, call.times + 1):
+            if k % call.every == 0:
+                evaluated.append(output("evaluate"))
+            if k < call.times:
+                output("train")
+        self.yielded[f"{number}:mse"] = np.array([mean_square(one - trained) for one in evaluated])
 
     def higher_order(self, number: int, call: Call) -> None:
         """Ask for the derivatives of one call, each by a call of its own."""
@@ -143,8 +180,7 @@ class _Player:
             self.keep(number, quantity, partial(self.ability("jvp"), x(), mode, given("v_x"), order))
 
     def forward(self, number: int, call: Call) -> None:
-        mode = "evaluate" if call.evaluate is not None else "train"
-        forward = self.ask(self.caller(call, mode))
+        forward = self.ask(self.caller(call, "evaluate" if call.evaluate is not None else "train"))
         if call.name is not None:
             self.forwards[call.name] = forward
         if "y" in call.observe:
@@ -156,8 +192,10 @@ class _Player:
         """Return what calls the layer as the step says."""
         if call.replicas is not None:
             return partial(self.ability("forward_replicas"), [self.input(label) for label in call.replicas])
-        label = call.train or call.evaluate or ""
+        label = call.train or call.evaluate or call.automatic or ""
         x = self.input(label)
+        if call.automatic is not None:
+            return partial(self.ability("forward_automatic"), x, bool(call.gradients))
         if call.recompute:
             return partial(self.ability("forward_recomputed"), x)
         if call.masked:
@@ -191,6 +229,10 @@ class _Player:
             if name in state:
                 self.keep(number, name, partial(state.get, name))
 
+    def state(self) -> dict[str, Array]:
+        """Return a copy of the whole state, with what counts the updates where the layer gives that."""
+        return {name: np.array(array) for name, array in self.ask(lambda: dict(self.built.get_state())).items()}
+
     @property
     def built(self) -> Layer:
         assert self.layer is not None
@@ -213,6 +255,17 @@ class _Player:
             raise _Outcome(type(error).__name__, str(error)) from error
         finally:
             self.seconds += time.perf_counter() - start
+
+
+def average(values: Sequence[Array]) -> Array:
+    """Return the average of arrays, taken in float64, in the dtype of the first; of one array itself."""
+    mean = np.mean([one.astype(np.float64) for one in values], axis=0)
+    return np.asarray(mean).astype(values[0].dtype)
+
+
+def mean_square(values: Array) -> float:
+    """Return the average of the squares."""
+    return float(np.mean(values * values)) if values.size else 0.0
 
 
 def _error_of(act: Callable[[], None]) -> StepError | None:

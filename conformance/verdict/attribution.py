@@ -15,7 +15,7 @@ _EVALUATE = {
     "y": ("5.1", (5, 2)), "running_mean": ("4.3", (4,)), "running_var": ("4.3", (4,)), "dx": ("7.1", (7,)),
     "dgamma": ("7.2", (7,)), "dbeta": ("7.2", (7,)),
 }  # fmt: skip
-_ANY = {"drunning_mean": "7.3", "drunning_var": "7.3", "dx_earlier": "8.1"}
+_ANY = {"drunning_mean": "7.3", "drunning_var": "7.3", "dx_earlier": "8.1", "mse": "21.1", "loss": "21.1"}
 # The Hessian in evaluate, that of a linear transform, has a clause of its own.
 _HIGHER_ORDER = {
     "hvp_x": "9.1", "hvp_gamma": "9.1", "hvp_dy": "9.1", "third_x": "9.3", "jvp_y": "9.4", "jvp2_y": "9.5",
@@ -33,6 +33,8 @@ def clause_of(case: Case, key: Key) -> str:
     number, name = key
     if name in _HIGHER_ORDER:
         return "9.2" if name.startswith("hvp") and _mode(case.program, number) == "evaluate" else _HIGHER_ORDER[name]
+    if name == "mse" and case.program[number - 1].converge is not None:
+        return "21.2"
     if name in _ANY:
         return _ANY[name]
     if name in ("outcome", "same") or number == 0:

@@ -16,6 +16,7 @@ from conformance.results.rows import QuantityRow
 from conformance.verdict.attribution import clause_of
 from conformance.verdict.compare import Array, Comparison, Mismatch, compare
 from conformance.verdict.deviations import Deviation
+from conformance.verdict.distances import with_distances
 from conformance.verdict.explain import Explanation, explain
 from conformance.verdict.group import describe, group
 from conformance.verdict.oracle import Question
@@ -37,6 +38,7 @@ def judge(
     case = question.case
     if case.open:
         return (open_row((len(case.program), "outcome"), case.clauses[0], describe(question, observation)),)
+    observation = with_distances(question, observation)
     judgement = _Judgement(question, observation, deviations)
     keys = judgement.judged()
     rows = [judgement.row(key) for key in keys]

@@ -78,6 +78,7 @@ class _Layer:
         self.gamma, self.beta = self.given("gamma", 1), self.given("beta", 0)
         self.state = _State(case, dialect, self.given("running_mean", 0), self.given("running_var", 1))
         self.named: dict[str, _Forward] = {}
+        self.saved: dict[str, _State] = {}
         self.frozen = False
 
     def given(self, name: str, default: int) -> Channel:
@@ -85,9 +86,15 @@ class _Layer:
             return [mpf(default)] * self.size
         return [_exact(value) for value in self.arrays[name]]
 
-    def take(self, number: int, step: Step) -> Iterator[Answer]:
+    def take(self, number: int, step: Step) -> Iterator[Answer]:  # noqa: C901  (a kind of step, a branch)
         if step.freeze is not None:
             self.frozen = step.freeze
+        elif step.save is not None:
+            self.saved[step.save] = self.state.copy()
+        elif step.moves_state:
+            self.state = _State.average([self.saved[name] for name in step.average or (step.restore or "",)])
+        elif step.converge is not None:
+            yield from self.converged(number, step, step.converge)
         elif step.through_update is not None:
             yield from self.through_update(number, *step.through_update)
         elif step.backward is not None:
@@ -115,7 +122,39 @@ class _Layer:
             for c, xs in enumerate(forward.batch.channels):
                 ys = self.outputs(c, xs, self.statistics(forward, c), forward.counts)
                 yield from ((number, "y", i, y) for i, y in zip(forward.batch.indices[c], ys, strict=True))
+        if step.against is not None:
+            yield number, "mse", (0,), self.apart(forward, self.every_output(self.named[step.against]))
+        if step.target is not None:
+            yield number, "loss", (0,), self.apart(forward, _by_channel(self.arrays[f"x:{step.target}"]).channels)
         yield from self.backward(number, step, forward)
+
+    def every_output(self, forward: _Forward) -> list[Channel]:
+        channels = enumerate(forward.batch.channels)
+        return [self.outputs(c, xs, self.statistics(forward, c), forward.counts) for c, xs in channels]
+
+    def apart(self, forward: _Forward, others: list[Channel]) -> Any:
+        """Return the mean square distance of an output from other values (clause 21.1)."""
+        pairs = zip(self.every_output(forward), others, strict=True)
+        squares = [(y - other) ** 2 for ys, rest in pairs for y, other in zip(ys, rest, strict=True)]
+        return mp.fsum(squares) / len(squares)
+
+    def converged(self, number: int, step: Step, label: str) -> Iterator[Answer]:
+        """Follow the formula of clause 21.1 along the states of ``k`` updates with one batch: no output is computed."""
+        moments = [_moments(xs) for xs in _by_channel(self.arrays[f"x:{label}"]).channels]
+        count = self.arrays[f"x:{label}"].size // self.size
+        for k in range(step.times + 1):
+            if k % step.every == 0:
+                yield number, "mse", (k // step.every,), self.distance(moments)
+            if k < step.times:
+                self.state.update(moments, count)
+
+    def distance(self, moments: list[tuple[Any, Any]]) -> Any:
+        total = mpf(0)
+        for c, (mean, var) in enumerate(moments):
+            inverse, own = 1 / mp.sqrt(self.state.var[c] + self.epsilon), 1 / mp.sqrt(var + self.epsilon)
+            scale, centre = var * (inverse - own) ** 2, (mean - self.state.mean[c]) ** 2 * inverse**2
+            total += self.gamma[c] ** 2 * (scale + centre)
+        return total / len(moments)
 
     def forward(self, step: Step) -> _Forward:
         """Call the layer: replicas are one batch in pieces, and a mask says which values count (clauses 18)."""
@@ -249,6 +288,16 @@ class _State:
         twin = _State(self.case, self.dialect, self.mean, self.var)
         twin.count, twin.raw_mean, twin.raw_var = self.count, self.raw_mean, self.raw_var
         return twin
+
+    @classmethod
+    def average(cls, states: list[_State]) -> _State:
+        """Return the state whose every number is the average of those of several (clause 21.4)."""
+        mean = states[0].copy()
+        mean.count = sum(state.count for state in states) // len(states)
+        for name in ("mean", "var", "raw_mean", "raw_var"):
+            columns = zip(*(getattr(state, name) for state in states), strict=True)
+            setattr(mean, name, [mp.fsum(values) / len(states) for values in columns])
+        return mean
 
     def update(self, moments: list[tuple[Any, Any]], n: int) -> None:
         self.count += 1

@@ -112,9 +112,8 @@ class Layer(ABC):
         return self.array(derivative(self.tensor(x)))
 
     def get_state(self) -> State:
-        """Return the two buffers."""
-        held = self.buffers
-        return {name: to_numpy(held[name]) for name in ("running_mean", "running_var") if name in held}
+        """Return the buffers, the counter of batches among them."""
+        return {name: to_numpy(buffer).copy() for name, buffer in self.buffers.items()}
 
     def set_state(self, state: State) -> None:
         """Overwrite parameters and buffers, in their own dtype."""
