@@ -13,7 +13,7 @@ from conformance.corpus.load import default_root, load_corpus
 from conformance.corpus.select import select
 from conformance.engine.adapters import adapters_to_run, configured_hosts, not_installed
 from conformance.engine.cell import Cell, cell_of
-from conformance.engine.limits import check_time_limit
+from conformance.engine.limits import check_time_limit, default_memory_limit
 from conformance.engine.machine import run_row
 from conformance.engine.publish import publish
 from conformance.engine.recorder import Recorder
@@ -93,7 +93,7 @@ class Asked:
         if adapter not in self._sessions:
             self._sessions[adapter] = HostSession(
                 adapter, time_limit=self.time_limit, device=self.device, in_process=self.in_process,
-                host=self.hosts.get(adapter),
+                memory_limit=int(default_memory_limit() * 2**30), host=self.hosts.get(adapter),
             )  # fmt: skip
         return self._sessions[adapter]
 

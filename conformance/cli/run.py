@@ -9,22 +9,26 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
+import msgspec
+
+from conformance.cli.resuming import HERE, asked, restored
 from conformance.corpus.case import Case
 from conformance.corpus.load import load_corpus
 from conformance.corpus.select import select
 from conformance.engine.adapters import adapters_to_run, configured_hosts, not_installed
 from conformance.engine.cell import Cell
-from conformance.engine.limits import check_time_limit
+from conformance.engine.limits import check_memory_limit, check_time_limit, default_memory_limit
 from conformance.engine.local import run_cells
 from conformance.engine.machine import run_row
 from conformance.engine.progress import Progress
 from conformance.engine.publish import publish
 from conformance.engine.recorder import Recorder
 from conformance.engine.records import records_for, stale
+from conformance.engine.resume import NOTHING, Finished, check_same
 from conformance.errors import AdapterError, UnstartedError, UsageError
 from conformance.host.configuration import ConfiguredHost
 from conformance.host.session import HostSession
-from conformance.results.read import read_results
+from conformance.results.read import RESULTS_NAME, read_results
 from conformance.results.summary import render
 from conformance.verdict.deviations import Deviation
 
@@ -52,10 +56,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="where results.jsonl and index.html go (default: reports/latest)")
     add("--deviations", action="append", type=Path, default=[], metavar="FILE",
         help="a further file of recorded deviations; repeatable")
+    add("--resume", nargs="?", type=Path, const=HERE, metavar="FOLDER",
+        help="go on with the run in FOLDER (default: that of --output) where it was ended; see docs/results.md")
     add("--workers", type=int, default=os.cpu_count() or 1, metavar="N",
-        help="implementations driven at a time (default: the number of cores)")
+        help="hosts driven at a time (default: the number of cores)")
     add("--time-limit", type=float, default=60.0, metavar="SECONDS",
         help="for one case on one implementation (default: 60)")
+    add("--memory-limit", type=float, default=default_memory_limit(), metavar="GIB",
+        help="that an implementation may hold in memory (default: what the machine has)")
     add("--device", choices=("cpu", "cuda"), default="cpu", help="where implementations compute (default: cpu)")
     add("--in-process", action="store_true", help="run adapters without a host process, for debuggers")
     add("--quiet", action="store_true", help="no progress")  # fmt: skip
@@ -63,6 +71,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def execute(arguments: argparse.Namespace) -> int:
     """Run, print the summary and the report's path; return 0, 1, 2 or 3."""
+    arguments, kept = restored(arguments, configure)
     _check(arguments)
     corpus = load_corpus(arguments.cases, arguments.tag)
     cases = select(corpus, arguments.case)
@@ -73,9 +82,15 @@ def execute(arguments: argparse.Namespace) -> int:
     absent = not_installed(arguments.adapter, everything=arguments.all, alone=alone)
     selection = " ".join((*arguments.case, *(f"--tag {tag}" for tag in arguments.tag)))
     run = run_row(cases, corpus=corpus, not_installed=absent, selection=selection, deviations=deviations)
-    recorder = Recorder(arguments.output, run)
+    run = msgspec.structs.replace(run, asked=asked(arguments, configure))
+    finished = NOTHING
+    if kept is not None:
+        check_same(kept.run, run, arguments.output / RESULTS_NAME)
+        run, finished = kept.run, Finished.of(kept)
+    recorder = Recorder(arguments.output, run, kept)
     try:
-        failed = _run(arguments, cases, names, hosts, deviations, recorder)
+        whole = kept is not None and kept.complete
+        failed = [] if whole else _run(arguments, cases, names, hosts, deviations, recorder, finished)
     except BaseException:
         recorder.close()
         raise
@@ -85,7 +100,10 @@ def execute(arguments: argparse.Namespace) -> int:
     lacking = [error for error in failed if isinstance(error, UnstartedError) and error.adapter in hosts]
     recorder.lacks({error.adapter: str(error.args[0]) for error in lacking})
     failed = [error for error in failed if error not in lacking]
-    recorder.finish(complete=not failed)
+    if whole:
+        recorder.close()
+    else:
+        recorder.finish(complete=not failed)
     page = publish(recorder.path, cases)
     results = read_results(recorder.path)
     idle = stale(deviations, corpus, results)
@@ -99,13 +117,14 @@ def _check(arguments: argparse.Namespace) -> None:
     if arguments.workers < 1:
         raise UsageError(f"--workers is {arguments.workers}, expected at least 1")
     check_time_limit(arguments.time_limit)
+    check_memory_limit(arguments.memory_limit)
 
 
 def _run(
     arguments: argparse.Namespace, cases: tuple[Case, ...], names: list[str], hosts: Mapping[str, ConfiguredHost],
-    deviations: tuple[Deviation, ...], recorder: Recorder,
+    deviations: tuple[Deviation, ...], recorder: Recorder, finished: Finished,
 ) -> list[AdapterError]:  # fmt: skip
-    progress = None if arguments.quiet else Progress(len(cases) * len(names))
+    progress = None if arguments.quiet else Progress(len(cases) * len(names), done=len(finished.cells))
 
     def done(cell: Cell) -> None:
         recorder.add(cell)
@@ -119,6 +138,7 @@ def _run(
             workers=arguments.workers,
             deviations=deviations,
             done=done,
+            finished=finished,
         )
     finally:
         if progress is not None:
@@ -128,7 +148,7 @@ def _run(
 def _starter(arguments: argparse.Namespace, name: str, host: ConfiguredHost | None) -> Callable[[], HostSession]:
     return partial(
         HostSession, name, time_limit=arguments.time_limit, device=arguments.device, in_process=arguments.in_process,
-        host=host,
+        memory_limit=int(arguments.memory_limit * 2**30), host=host,
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""A run on this machine: worker threads, each of which drives the hosts of its implementations."""
+"""A run on this machine: worker threads, each of which drives hosts."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import Protocol
 
 from conformance.corpus.case import Case
 from conformance.engine.cell import Cell, Session, cell_of
+from conformance.engine.resume import NOTHING, Finished
+from conformance.engine.schedule import Column, Schedule
 from conformance.errors import AdapterError, UnstartedError
 from conformance.verdict.deviations import Deviation
 
@@ -37,17 +39,20 @@ def run_cells(
     workers: int,
     deviations: Sequence[Deviation],
     done: Callable[[Cell], None],
+    finished: Finished = NOTHING,
 ) -> list[AdapterError]:
     """Put every case to every implementation; ``done`` gets each cell as it is judged, one at a time.
 
-    A worker takes an implementation at a time, so that a framework is imported once. Hosts are
-    processes of their own: the threads wait for them, and judge in between. Returns the errors of
-    implementations that could not be started; the others are complete. Whatever else is raised, an
-    interrupt included, ends all hosts at once; ``done`` is then not called again.
+    A worker takes an implementation at a time, so that a framework is imported once by each worker that needs
+    it; workers that would idle help with the longest that is left, if that takes longer than another start.
+    Hosts are processes of their own: the threads wait for them, and judge in between. Cells that are
+    ``finished`` are not asked. Returns the errors of implementations that could not be started; the others are
+    complete. Whatever else is raised, an interrupt included, ends all hosts at once; ``done`` is then not called
+    again.
     """
-    run = _Run(cases, deviations, done)
+    run = _Run(Schedule(cases, sessions), deviations, done, finished)
     with ThreadPoolExecutor(max_workers=max(workers, 1), thread_name_prefix="conformance") as pool:
-        running = [pool.submit(run.drive, start) for start in sessions]
+        running = [pool.submit(run.work) for _ in range(max(workers, 1))]
         try:
             wait(running, return_when=FIRST_EXCEPTION)
             for future in running:
@@ -62,28 +67,28 @@ def run_cells(
 class _Run:
     """What the workers of a run share."""
 
-    def __init__(self, cases: Sequence[Case], deviations: Sequence[Deviation], done: Callable[[Cell], None]) -> None:
-        self.cases, self.deviations, self.done = cases, deviations, done
+    def __init__(
+        self, schedule: Schedule[ClosingSession], deviations: Sequence[Deviation], done: Callable[[Cell], None],
+        finished: Finished,
+    ) -> None:  # fmt: skip
+        self.schedule, self.deviations, self.done, self.finished = schedule, deviations, done, finished
         self.failed: list[AdapterError] = []
         self._columns: dict[str, str] = {}
         self._lock = threading.Lock()
         self._stopped = False
         self._open: list[ClosingSession] = []
 
-    def drive(self, start: Callable[[], ClosingSession]) -> None:
-        """Put all cases to one implementation."""
-        try:
-            with closing(start()) as session:
-                self._open.append(session)
-                self._claim(session)
-                for case in self.cases:
-                    if self._stopped:
-                        return
-                    self._take(cell_of(case, session, self.deviations))
-        except AdapterError as error:
-            with self._lock:
-                if not self._stopped:
-                    self.failed.append(error)
+    def work(self) -> None:
+        """Drive one implementation after the other, until nothing is left to do."""
+        while (column := self.schedule.next()) is not None:
+            try:
+                with closing(column.start()) as session:
+                    self._open.append(session)
+                    self._drive(column, session)
+            except AdapterError as error:
+                self._fail(column, error)
+            finally:
+                self.schedule.left(column)
 
     def _claim(self, session: ClosingSession) -> None:
         """Take the column of an implementation, which only one session can fill."""
@@ -100,8 +105,21 @@ class _Run:
         """Take no further cell, and end the hosts: what a killed one leaves behind is no outcome."""
         with self._lock:
             self._stopped = True
+        self.schedule.stop()
         for session in self._open:
             session.abort()
+
+    def _drive(self, column: Column[ClosingSession], session: ClosingSession) -> None:
+        self._claim(session)
+        there = self.finished.by(session.implementation)
+        self.schedule.started(column, there)
+        while not self._stopped and (case := self.schedule.case(column)) is not None:
+            self._take(cell_of(case, session, self.deviations))
+
+    def _fail(self, column: Column[ClosingSession], error: AdapterError) -> None:
+        with self._lock:
+            if self.schedule.refused(column) and not self._stopped:
+                self.failed.append(error)
 
     def _take(self, cell: Cell) -> None:
         with self._lock:

@@ -13,10 +13,10 @@ _PACE = {True: 0.1, False: 10.0}
 
 
 class Progress:
-    """Counts cells up to ``total``."""
+    """Counts cells up to ``total``, from those that were ``done`` before."""
 
-    def __init__(self, total: int, stream: TextIO | None = None) -> None:
-        self.total, self.done = total, 0
+    def __init__(self, total: int, stream: TextIO | None = None, *, done: int = 0) -> None:
+        self.total, self.done = total, done
         self._stream = sys.stderr if stream is None else stream
         self._terminal = self._stream.isatty()
         self._started = self._said = time.monotonic()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -14,11 +17,16 @@ from conformance.engine.cell import Cell
 from conformance.engine.column import joined
 from conformance.errors import ResultsError
 from conformance.report.page import REPORT_NAME
-from conformance.results.read import RESULTS_NAME
+from conformance.results.read import RESULTS_NAME, Survey
 from conformance.results.rows import ImplementationRow, RunRow
 from conformance.results.writer import ResultsWriter
 
 __all__ = ["Recorder"]
+
+_HINT = (
+    "name a folder on a disk with room that you may write to, with --output FOLDER; finished cells are kept, "
+    "and with room --resume goes on from them"
+)
 
 
 class Recorder:
@@ -26,33 +34,78 @@ class Recorder:
 
     The first row names every column, and a column's exact versions are known only once its host
     has started: on each new one the file is written anew beside itself and put in place in one
-    move, so that at any moment there is a readable file with all finished cells. A report of an
-    earlier run in the folder is removed: it would be taken for this one's.
+    move, so that at any moment there is a readable file with all finished cells; so also when a column
+    shows another option of its dialect. A report of an earlier run in the folder is removed: it would be
+    taken for this one's.
+
+    Args:
+        folder: where; no other recorder may write there meanwhile.
+        run: the first row.
+        kept: what an earlier run, now to be resumed, has left in the folder.
 
     Raises:
-        ResultsError: the folder cannot be written, or the disk is full.
+        ResultsError: the folder cannot be written, the disk is full, or another run writes there.
     """
 
-    def __init__(self, folder: Path, run: RunRow) -> None:
+    def __init__(self, folder: Path, run: RunRow, kept: Survey | None = None) -> None:
         self.path = folder / RESULTS_NAME
         self.run = run
         self.counts: dict[str, Counter[str]] = {}
         self._columns: dict[str, ImplementationRow] = {}
-        self._written: dict[str, ImplementationRow] = {}
-        self._started = time.monotonic()
-        self._writer = ResultsWriter(self.path)
-        self._writer.write_run(run)
-        self.path.with_name(REPORT_NAME).unlink(missing_ok=True)
         self._cases: set[str] = set()
+        self._started = time.monotonic()
+        self._fresh = self.path.with_name(f"{self.path.stem}.new.jsonl")
+        self._folder = self._locked(folder)
+        try:
+            self._open(kept)
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self, kept: Survey | None) -> None:
+        if kept is None:
+            # Beside it first: a kill in the middle of the row must leave no half a row behind.
+            with self._told():
+                with ResultsWriter(self._fresh) as writer:
+                    writer.write_run(self.run)
+                self._fresh.replace(self.path)
+        else:
+            self._columns = {row.id: row for row in kept.run.implementations}
+            self._cases = {case for case, _ in kept.verdicts}
+            for (_, column), verdict in kept.verdicts.items():
+                self.counts.setdefault(column, Counter())[verdict] += 1
+            self._fresh.unlink(missing_ok=True)
+            with self._told():
+                os.truncate(self.path, kept.length)
+        self._writer = ResultsWriter.appending(self.path, 0 if kept is None else len(kept.verdicts))
+        self._written = dict(self._columns)
+        self.path.with_name(REPORT_NAME).unlink(missing_ok=True)
+
+    def _locked(self, folder: Path) -> int:
+        """Return the folder, opened and locked; the kernel unlocks it whatever ends this process."""
+        with self._told():
+            folder.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            raise ResultsError(
+                f"{folder}: another run writes to this folder", hint="wait for it, or name another with --output FOLDER"
+            ) from None
+        except OSError:  # a file system without locks
+            pass
+        return descriptor
 
     def add(self, cell: Cell) -> None:
         """Write one cell."""
         column = cell.implementation
         known = self._columns.get(column.id)
         self._columns[column.id] = column if known is None else joined(known, column)
-        if known is None:
+        if self._columns[column.id] != known:
             self._rewrite()
-        self._writer.write_cell(cell.row)
+        with self._told():
+            self._writer.write_cell(cell.row)
         self._cases.add(cell.row.case)
         self.counts.setdefault(column.id, Counter())[cell.row.verdict] += 1
 
@@ -82,30 +135,38 @@ class Recorder:
             self._rewrite()
         if complete:
             self._writer.write_end(round(time.monotonic() - self._started, 3))
-        self._writer.close()
+        self.close()
 
     def close(self) -> None:
         """Close the file without an end row."""
-        self._writer.close()
+        if hasattr(self, "_writer"):
+            self._writer.close()
+        if self._folder >= 0:
+            os.close(self._folder)
+            self._folder = -1
 
     def _rewrite(self) -> None:
         """Write the file anew with the columns known now, its cells copied as they are."""
         self._writer.close()
         run = msgspec.structs.replace(self.run, implementations=tuple(self._columns.values()))
-        fresh = self.path.with_name(f"{self.path.stem}.new.jsonl")
-        try:
-            with ResultsWriter(fresh) as writer:
+        with self._told():
+            with ResultsWriter(self._fresh) as writer:
                 writer.write_run(run)
-            with self.path.open("rb") as old, fresh.open("ab") as new:
+            with self.path.open("rb") as old, self._fresh.open("ab") as new:
                 old.readline()
                 shutil.copyfileobj(old, new)
-            fresh.replace(self.path)
-        except OSError as error:
-            raise ResultsError(
-                f"{self.path}: cannot write results: {error.strerror or error}",
-                hint="name a folder on a disk with room, with --output FOLDER; finished cells are kept",
-            ) from error
-        finally:
-            fresh.unlink(missing_ok=True)
+            self._fresh.replace(self.path)
         self._writer = ResultsWriter.appending(self.path, self._writer.cells)
         self._written = dict(self._columns)
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        """Tell an error of the operating system as one of results; what was half written is removed."""
+        try:
+            yield
+        except (OSError, ResultsError) as error:
+            with contextlib.suppress(OSError):
+                self._fresh.unlink(missing_ok=True)
+            said = error.args[0] if isinstance(error, ResultsError) else error.strerror or error
+            told = str(said) if isinstance(error, ResultsError) else f"{self.path}: cannot write results: {said}"
+            raise ResultsError(told, hint=_HINT) from error

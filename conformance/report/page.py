@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import os
 from collections.abc import Iterator
@@ -52,6 +53,8 @@ def write_report(results: Results, path: Path, *, against: Results | None = None
             file.writelines(_pieces(results, against))
         os.replace(part, path)  # noqa: PTH105 - atomic, also over an existing file
     except OSError as error:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
         raise ResultsError(
             f"{path}: cannot write the report: {error.strerror or error}",
             hint="name a folder on a disk with room that you may write to, with --output FOLDER",

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from conformance.errors import ResultsError
-from conformance.results.rows import CellRow, EndRow, ImplementationRow, Number, QuantityRow, Row, RunRow
+from conformance.results.rows import CellRow, EndRow, ImplementationRow, Number, QuantityRow, Row, RunRow, Verdict
 
-__all__ = ["RESULTS_NAME", "Results", "read_results"]
+__all__ = ["RESULTS_NAME", "Results", "Survey", "read_results", "survey"]
 
 RESULTS_NAME = "results.jsonl"
 _REWRITE = "run the cases again; a file written by the suite does not look like this"
@@ -67,14 +68,56 @@ def read_results(path: Path | str) -> Results:
     return reader.results()
 
 
+@dataclass(frozen=True)
+class Survey:
+    """What a results file holds, without the quantities of its cells.
+
+    ``verdicts`` go by case and implementation; the first ``length`` bytes are whole rows, what is behind
+    them was torn.
+    """
+
+    run: RunRow
+    verdicts: dict[tuple[str, str], Verdict]
+    complete: bool
+    length: int
+
+
+def survey(file: Path) -> Survey:
+    """Read a results file for what is in it; memory does not grow with the quantities.
+
+    Raises:
+        ResultsError: as ``read_results``.
+    """
+    verdicts: dict[tuple[str, str], Verdict] = {}
+
+    def keep(cell: CellRow) -> None:
+        verdicts[cell.case, cell.implementation] = cell.verdict
+
+    reader, length = _Reader(file, keep), 0
+    try:
+        with file.open("rb") as lines:
+            for number, line in enumerate(lines, start=1):
+                if line.endswith(b"\n"):
+                    reader.take(number, line)
+                    length += len(line)
+    except OSError as error:
+        raise ResultsError(
+            f"{file}: cannot read results: {error.strerror or error}", hint="start anew, without --resume"
+        ) from error
+    if reader.run is None:
+        raise ResultsError(f"{file}: no run row: the file is empty", hint="start anew, without --resume")
+    return Survey(reader.run, verdicts, reader.end is not None, length)
+
+
 class _Reader:
     """The state of reading: which rows were seen."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, keep: Callable[[CellRow], None] | None = None) -> None:
         self.file = file
         self.run: RunRow | None = None
         self.end: EndRow | None = None
         self.cells: list[CellRow] = []
+        self._take_cell = self._hold if keep is None else keep
         self._seen: dict[tuple[str, str], int] = {}
         self._cases: dict[str, str] = {}
         self._implementations: dict[str, str] = {}
@@ -87,7 +130,7 @@ class _Reader:
             return
         try:
             row = _decode(line)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             if line.endswith(b"\n") or self.run is None:
                 raise self._fault(number, str(error)) from error
             return
@@ -140,8 +183,11 @@ class _Reader:
         earlier = self._seen.setdefault((case, implementation), number)
         if earlier != number:
             raise self._fault(number, f"{row.case} on {row.implementation} is already in line {earlier}")
+        self._take_cell(msgspec.structs.replace(row, case=case, implementation=implementation))
+
+    def _hold(self, row: CellRow) -> None:
         quantities = tuple(self._sharing(quantity) for quantity in row.quantities)
-        self.cells.append(msgspec.structs.replace(row, case=case, implementation=implementation, quantities=quantities))
+        self.cells.append(msgspec.structs.replace(row, quantities=quantities))
 
     def _sharing(self, row: QuantityRow) -> QuantityRow:
         """Return the row with what many rows have in common held once: a third less memory."""
@@ -159,8 +205,8 @@ class _Reader:
         return values if values is None or 0.0 in values else self._predictions.setdefault(values, values)
 
     def _keep_end(self, number: int, row: EndRow) -> None:
-        if row.cells != len(self.cells):
-            raise self._fault(number, f"the end row counts {row.cells} cells, the file holds {len(self.cells)}")
+        if row.cells != len(self._seen):
+            raise self._fault(number, f"the end row counts {row.cells} cells, the file holds {len(self._seen)}")
         self.end = row
 
     def _fault(self, number: int, what: str) -> ResultsError:

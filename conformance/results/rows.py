@@ -160,7 +160,8 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_
     ``cases_digest`` is the SHA-256 over the canonical JSON of all cases; ``selection`` is non-empty
     if a part of the corpus was asked for; ``runs`` holds the run rows of merged files. ``deviations`` are
     the recorded deviations by name, ``variants`` the sentence that each variant of the oracle stands for,
-    ``choices`` what a dialect may choose.
+    ``choices`` what a dialect may choose. ``asked`` are the options of ``conformance run``, where they are not
+    the default: with them the run is resumed.
     """
 
     suite: str
@@ -176,6 +177,7 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_
     deviations: dict[str, DeviationRow] = {}
     variants: dict[str, str] = {}
     choices: dict[str, ChoiceRow] = {}
+    asked: dict[str, Any] = {}
 
 
 class EndRow(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="end"):

@@ -189,6 +189,7 @@ REFUSALS = {
     "time limit": (["--time-limit=0"], "--time-limit is 0, expected a number of seconds above 0"),
     "time limit NaN": (["--time-limit=nan"], "--time-limit is nan, expected a number of seconds above 0"),
     "time limit infinite": (["--time-limit=inf"], "--time-limit is inf, expected a number of seconds above 0"),
+    "memory limit": (["--memory-limit=0"], "--memory-limit is 0, expected a number of GiB above 0"),
     "no number": (["--workers=two"], "argument --workers: invalid int value: 'two'"),
     "device": (["--device=tpu"], "argument --device: invalid choice: 'tpu'"),
     "option": (["--adaptor=torch"], "unrecognized arguments: --adaptor=torch"),

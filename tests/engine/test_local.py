@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import msgspec
 import pytest
 
 from conformance.corpus.case import Case
 from conformance.engine.cell import Cell
 from conformance.engine.local import run_cells
+from conformance.engine.resume import Finished
 from conformance.errors import AdapterError, ResultsError
 from conformance.host.observation import Observation
 
@@ -38,12 +41,13 @@ def unstartable(case: Case) -> Observation:
 
 @pytest.mark.parametrize("workers", [1, 2, 8])
 def test_every_cell_is_done_once(session: Sessions, cases: Cases, workers: int) -> None:
-    """Each implementation gets every case in order, with any number of workers, and is closed."""
+    """Each implementation gets every case once, with any number of workers, and is closed."""
     sessions = [session(name=name) for name in ("one", "two", "three")]
     cells, failed = run(cases, *sessions, workers=workers)
     assert [] == failed
     for name in ("one", "two", "three"):
-        assert ["made/train", "made/evaluate"] == [c.row.case for c in cells if c.implementation.name == name]
+        asked = [cell.row.case for cell in cells if cell.implementation.name == name]
+        assert ["made/evaluate", "made/train"] == sorted(asked)
     assert [True, True, True] == [one.closed for one in sessions]
 
 
@@ -103,3 +107,46 @@ def test_an_end_before_its_time_kills_the_hosts(session: Sessions, cases: Cases,
     assert [("quick", "made/train")] == [(cell.implementation.name, cell.row.case) for cell in taken]
     assert slow.closed
     assert quick.closed
+
+
+def test_idle_workers_help_with_what_takes_longest(session: Sessions, cases: Cases) -> None:
+    """With more workers than implementations, a slow one is put to several hosts, and each case is asked once."""
+    made: list[Any] = []
+
+    def slow(case: Case) -> Observation:
+        time.sleep(0.02)
+        seen: Observation = session().observe(case)
+        return seen
+
+    def start() -> Any:
+        made.append(session(fault=slow))
+        return made[-1]
+
+    many = [msgspec.structs.replace(case, id=f"{case.id}-{k}") for k in range(40) for case in cases]
+    cells: list[Cell] = []
+    run_cells(many, [start], workers=3, deviations=(), done=cells.append)
+    assert 3 == len(made)
+    assert sorted(case.id for case in many) == sorted(cell.row.case for cell in cells)
+
+
+def test_an_implementation_is_started_once_by_one_worker(session: Sessions, cases: Cases) -> None:
+    """One worker starts each implementation once, one after the other."""
+    made: list[str] = []
+
+    def start(name: str) -> Any:
+        made.append(name)
+        return session(name=name)
+
+    run_cells(cases, [partial(start, name) for name in "abc"], workers=1, deviations=(), done=lambda _: None)
+    assert ["a", "b", "c"] == made
+
+
+def test_what_is_finished_is_not_asked(session: Sessions, cases: Cases) -> None:
+    """Cells that an earlier run has left are not asked again."""
+    finished = Finished(frozenset({"fake@1.0:eager:cpu"}), frozenset({("made/train", "fake@1.0:eager:cpu")}))
+    cells: list[Cell] = []
+    run_cells(
+        cases, [session, partial(session, name="other")], workers=1, deviations=(), done=cells.append, finished=finished
+    )
+    asked = [(cell.implementation.name, cell.row.case) for cell in cells]
+    assert [("fake", "made/evaluate"), ("other", "made/train"), ("other", "made/evaluate")] == asked

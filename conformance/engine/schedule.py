@@ -1,0 +1,110 @@
+"""Who does what next: implementations are spread over workers, and shared where one takes longest."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from conformance.corpus.case import Case
+
+__all__ = ["Column", "Schedule"]
+
+S = TypeVar("S")
+#: Seconds after which a worker without work looks again whether it can help.
+_LOOK = 0.05
+
+
+@dataclass(eq=False)
+class Column(Generic[S]):
+    """The cases that one implementation has still to be asked, and what is known of its pace in seconds."""
+
+    start: Callable[[], S]
+    waiting: deque[Case]
+    workers: int = 0
+    begun: float = 0.0
+    starting: float | None = None
+    asked: int = 0
+    refused: bool = False
+    answering: float = field(default=0.0)
+
+    def gain(self, now: float) -> float:
+        """Return how many seconds sooner it is finished if one more worker helps; 0 where that is not known."""
+        if self.starting is None or not self.asked or not self.waiting:
+            return 0.0
+        a_case = (now - self.answering) * self.workers / self.asked
+        left = len(self.waiting) * a_case
+        return left / self.workers - (left + self.starting) / (self.workers + 1) - self.starting
+
+
+class Schedule(Generic[S]):
+    """The implementations of a run, each with the cases left for it. Threads may share it."""
+
+    def __init__(self, cases: Sequence[Case], starts: Sequence[Callable[[], S]]) -> None:
+        self._columns = [Column(start, deque(cases)) for start in starts]
+        self._changed = threading.Condition()
+        self._stopped = False
+
+    def next(self) -> Column[S] | None:
+        """Return the implementation that a worker is to start, once there is one; ``None`` if there will be none."""
+        with self._changed:
+            while not self._stopped:
+                open_ = [column for column in self._columns if column.waiting and not column.refused]
+                fresh = next((column for column in open_ if not column.workers), None)
+                if fresh is None and open_:
+                    now = time.monotonic()
+                    longest = max(open_, key=lambda column: column.gain(now))
+                    fresh = longest if longest.gain(now) > 0 else None
+                if fresh is not None:
+                    fresh.workers += 1
+                    fresh.begun = fresh.begun or time.monotonic()
+                    return fresh
+                if not open_:
+                    return None
+                self._changed.wait(_LOOK)
+            return None
+
+    def started(self, column: Column[S], finished: Collection[str]) -> None:
+        """Say that an implementation has started; those of its cases that are ``finished`` are left out."""
+        with self._changed:
+            if column.starting is None:
+                column.answering = time.monotonic()
+                column.starting = column.answering - column.begun
+                column.waiting = deque(case for case in column.waiting if case.id not in finished)
+
+    def case(self, column: Column[S]) -> Case | None:
+        """Return the next case to ask an implementation, ``None`` if there is no more."""
+        with self._changed:
+            if column.refused or not column.waiting:
+                return None
+            column.asked += 1
+            return column.waiting.popleft()
+
+    def left(self, column: Column[S]) -> None:
+        """Say that a worker is done with an implementation."""
+        with self._changed:
+            column.workers -= 1
+            self._changed.notify_all()
+
+    def refused(self, column: Column[S]) -> bool:
+        """Say that a worker could not start an implementation; returns whether it is asked nothing more for that.
+
+        Where others have started it, it goes on with them.
+        """
+        with self._changed:
+            if column.starting is not None and column.workers > 1:
+                column.starting = math.inf
+                return False
+            column.refused = True
+            self._changed.notify_all()
+            return True
+
+    def stop(self) -> None:
+        """Hand out nothing more."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()

@@ -1,0 +1,169 @@
+"""Kills at random moments: whatever is killed, what was known is kept, and resuming completes it to the same."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from conformance.adapters.contract import Implementation
+from conformance.engine.resume import left_in
+from conformance.results.read import RESULTS_NAME, Results, read_results
+from conformance.trial.mutants import Mutant
+
+__all__ = ["Killed", "content", "trial"]
+
+_CASES = """\
+title: Cases to be killed at
+cases:
+  - name: train
+    fact: A training forward normalises its batch and moves the state.
+    clauses: ["1.1", "3.1"]
+    steps: [{train: a, gradients: [x, gamma]}, {evaluate: b}]
+    vary:
+      shape: [5x3, 4x3x7]
+      dtype: [float32, float64, float16]
+      momentum: [0.1, 0.5, 0.9]
+"""
+#: One that fails is asked too: it has a second host, which can be killed as well.
+_ADAPTERS = ("conformance.trial.honest:HonestAdapter", "conformance.trial.kills:Wrong")
+
+
+class Wrong(Mutant):
+    """An implementation whose cells differ."""
+
+    def __init__(self) -> None:
+        super().__init__("momentum swapped")
+
+    def describe(self) -> Implementation:
+        """Name it."""
+        return Implementation(name="wrong", versions={"wrong": "1"})
+
+
+class KillsError(AssertionError):
+    """A kill has cost something."""
+
+
+@dataclass(frozen=True)
+class Killed:
+    """One kill: what was killed, after how many seconds, and how many cells were in the file then."""
+
+    what: str
+    after: float
+    cells: int
+
+
+def trial(kills: int, seed: int) -> Iterator[Killed]:
+    """Kill controllers and hosts so many times, at random moments, and check what is left after each.
+
+    A run goes on, resumed where its controller was killed, until it is complete; then it is compared with one
+    that nobody disturbed, and the next begins.
+
+    Raises:
+        KillsError: a file could not be read, lost or repeated a cell, or ended with another content.
+    """
+    draw = random.Random(seed)  # noqa: S311  (no secret)
+    with tempfile.TemporaryDirectory(prefix="kills-") as name:
+        folder = Path(name)
+        (folder / "cases").mkdir()
+        (folder / "cases" / "made.yaml").write_text(_CASES, encoding="utf-8")
+        start = time.monotonic()
+        _finish(_begin(folder, "undisturbed"))
+        length = time.monotonic() - start
+        undisturbed = content(read_results(folder / "undisturbed"))
+        count = done = 0
+        while done < kills:
+            count += 1
+            for killed in _one_run(folder, f"run-{count}", draw, length):
+                done += 1
+                yield killed
+            if content(read_results(folder / f"run-{count}")) != undisturbed:
+                raise KillsError(f"run {count} of seed {seed} ended with another content than an undisturbed one")
+
+
+def content(results: Results) -> dict[str, Any]:
+    """Return what a run found, without times and the order in which it was found."""
+    run: dict[str, Any] = msgspec.to_builtins(results.run)
+    run.pop("started")
+    run["implementations"] = sorted(run["implementations"], key=lambda row: str(row["id"]))
+    cells = {
+        (cell.case, cell.implementation): msgspec.to_builtins(msgspec.structs.replace(cell, seconds=0.0))
+        for cell in results.cells
+    }
+    return {"run": run, "cells": cells, "complete": results.complete}
+
+
+def _one_run(folder: Path, name: str, draw: random.Random, length: float) -> Iterator[Killed]:
+    """Kill a run until it is complete, at moments up to ``length`` seconds after it began or was killed last."""
+    known: set[bytes] = set()
+    process = _begin(folder, name)
+    # Half of the runs are left in peace in the end, so that each is complete some time.
+    for _ in range(draw.randint(3, 8)):
+        after = draw.uniform(0, length)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(after)
+        if process.returncode is not None:
+            break
+        what = draw.choice(["controller", "controller", "host"])
+        hosts = _children(process.pid) if what == "host" else []
+        victim = draw.choice(hosts) if hosts else process.pid
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(victim, signal.SIGKILL)
+        if victim == process.pid:
+            process.communicate()
+            known = _checked(folder / name, known)
+            process = _begin(folder, name)
+        yield Killed("host" if hosts else "controller", after, len(known))
+    _finish(process)
+    _checked(folder / name, known)
+
+
+def _begin(folder: Path, name: str) -> subprocess.Popen[bytes]:
+    adapters = [f"--adapter={adapter}" for adapter in _ADAPTERS]
+    command = [
+        sys.executable, "-m", "conformance", "run", *adapters, f"--cases={folder / 'cases'}", "--workers=2",
+        "--quiet", f"--output={folder / name}", "--resume",
+    ]  # fmt: skip
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)  # noqa: S603
+
+
+def _finish(process: subprocess.Popen[bytes]) -> None:
+    _, said = process.communicate(timeout=120)
+    if process.returncode != 1:  # the implementation that is wrong differs
+        raise KillsError(f"the run ended with {process.returncode}: {said.decode(errors='replace')}")
+
+
+def _checked(folder: Path, known: set[bytes]) -> set[bytes]:
+    """Return the cells in the file, byte for byte; all that were known before are still among them, once."""
+    file = folder / RESULTS_NAME
+    if not file.exists():
+        if known:
+            raise KillsError(f"{file} is gone")
+        return known
+    read_results(file)
+    left = left_in(folder)
+    assert left is not None
+    lines = file.read_bytes()[: left.length].splitlines()
+    cells = [line for line in lines if line.startswith(b'{"kind":"cell"')]
+    if len(cells) != len(left.verdicts) or not known <= set(cells):
+        raise KillsError(f"{file} has {len(cells)} cells, and not all of the {len(known)} that were known")
+    return set(cells)
+
+
+def _children(process: int) -> list[int]:
+    found: list[int] = []
+    for tasks in Path(f"/proc/{process}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            found += [int(text) for text in tasks.read_text(encoding="ascii").split()]
+    return found
