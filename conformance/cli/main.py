@@ -15,7 +15,10 @@ __all__ = ["VERBS", "main"]
 
 #: Each verb is a module of this package with ``SUMMARY``, ``configure(parser)`` and
 #: ``execute(arguments) -> int``; only the one asked for does more than describe itself.
-VERBS = {name: name for name in ("run", "report", "merge", "diff", "show", "summary", "export", "list", "check")}
+VERBS = {
+    name: name
+    for name in ("run", "report", "merge", "diff", "show", "summary", "export", "list", "check", "repro")
+}
 VERBS["import"] = "import_"
 
 

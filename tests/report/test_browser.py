@@ -142,6 +142,17 @@ def test_copies(open_page: Opener) -> None:
     assert f"conformance run --adapter keras-tensorflow --case '{CASE}'" == page.evaluate(
         "navigator.clipboard.readText()"
     )
+    page.get_by_role("button", name="Copy repro").click()
+    assert f"conformance repro '{CASE}' keras-tensorflow:graph" == page.evaluate("navigator.clipboard.readText()")
+
+
+def test_a_cell_that_agrees_has_nothing_to_repeat(open_page: Opener) -> None:
+    """The command that writes a script is offered where something is to be shown upstream, and there only."""
+    page = open_page(CELL)
+    page.locator("#panel").get_by_role("link", name="torch 2.13.0").click()
+    expect(page.locator("#panel .verdict-line")).to_contain_text("agrees")
+    expect(page.get_by_role("button", name="Copy pytest id")).to_be_visible()
+    expect(page.get_by_role("button", name="Copy repro")).to_have_count(0)
 
 
 def test_keyboard(open_page: Opener) -> None:

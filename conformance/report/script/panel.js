@@ -52,7 +52,7 @@ function panelParts(one, column, details) {
     cell.explanation && !toldByRecord ? make('p', { class_: 'explanation' }, cell.explanation) : '',
     ...records.map(drawRecord),
     ...one.clauses.map(drawClause),
-    copyButtons(one, column),
+    copyButtons(one, column, word),
     make('h3', {}, 'Quantities'),
     ...(cell.quantities.length ? cell.quantities.map((quantity) => drawQuantity(quantity, column, details)) : [make('p', { class_: 'nil' }, 'None was observed.')]),
     ...drawInputs(details.inputs),
@@ -72,11 +72,19 @@ function drawRecord(record) {
     record.proof ? make('details', {}, make('summary', {}, 'How it was proved'), make('p', {}, record.proof)) : '');
 }
 
-function copyButtons(one, column) {
+// The script itself would make the file many times as large; the command writes it.
+const REPEATED = ['differs', 'changed', 'deviates', 'rough', 'open'];
+
+function adapterOf(column) {
+  return column.execution === 'eager' ? column.name : `${column.name}:${column.execution}`;
+}
+
+function copyButtons(one, column, word) {
   const button = (label, text) => make('button', { type: 'button', onclick: (event) => copy(event.currentTarget, text()) }, label);
   return make('p', { class_: 'copies' },
     button('Copy pytest id', () => pytestId(one, column)),
     button('Copy command', () => `conformance run --adapter ${column.name} --case '${one.id}'`),
+    word && REPEATED.includes(word.name) ? button('Copy repro', () => `conformance repro '${one.id}' ${adapterOf(column)}`) : '',
     button('Copy link', () => location.href));
 }
 

@@ -1,0 +1,163 @@
+"""Scripts of Keras on any backend: what is built, and how its values are given."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from conformance.adapters.scripts.jax import JaxWriter
+from conformance.adapters.scripts.torch import TorchWriter
+from conformance.adapters.scripts.writer import Call, CannotWrite, Lines, Writer, arguments
+
+__all__ = ["KerasJax", "KerasLayer", "KerasTorch"]
+
+
+class KerasLayer(Writer):
+    """The Keras object behind the layer."""
+
+    native_last = True
+    backend: ClassVar[str] = ""
+    library: ClassVar[str] = "keras"
+    attributes: ClassVar[dict[str, str]] = {
+        "gamma": "gamma", "beta": "beta", "running_mean": "moving_mean", "running_var": "moving_variance",
+    }  # fmt: skip
+
+    @property
+    def keras_imports(self) -> Lines:
+        """Choose the backend before Keras is imported."""
+        return ["import os", f'os.environ["KERAS_BACKEND"] = "{self.backend}"', "import keras"]
+
+    def constructor(self) -> str:
+        """Return the class of the layer."""
+        return f"{self.library}.layers.BatchNormalization"
+
+    def options(self) -> dict[str, str | None]:
+        """Return further arguments."""
+        return {}
+
+    def made(self) -> Lines:
+        """Make the layer, and assign its variables."""
+        layer = self.layer
+        free = ("None",) * (layer.rank - 2)
+        shape = ("None", *free, str(layer.channels)) if self.last else ("None", str(layer.channels), *free)
+        mixed = layer.dtype != layer.param_dtype
+        given = arguments(
+            axis=-1 if self.last or (layer.rank == 2 and layer.channel_axis != "second") else 1,
+            momentum=self.kept_weight(), epsilon=layer.epsilon,
+            scale=None if layer.gamma else "False", center=None if layer.beta else "False",
+            dtype=f'"mixed_{layer.dtype}"' if mixed else f'"{layer.dtype}"', **self.options(),
+        )  # fmt: skip
+        return [
+            f"layer = {self.constructor()}({given})",
+            f"layer.build(({', '.join(shape)}))",
+            *(f"layer.{attribute}.assign({self.given(name)})" for name, attribute in self.attributes.items()
+              if name in self.held),
+        ]  # fmt: skip
+
+    def given(self, name: str) -> str:
+        """Return what a variable is assigned; Keras casts it to the variable's dtype."""
+        return name
+
+
+class KerasJax(KerasLayer, JaxWriter):
+    """``keras.layers.BatchNormalization`` on JAX, its variables as values."""
+
+    backend = "jax"
+
+    @property
+    def places(self) -> dict[str, str]:  # type: ignore[override]
+        """Return where Keras lists each variable."""
+        has = [name for name in ("gamma", "beta") if getattr(self.layer, name)]
+        trainable = {name: f'["trainable"][{k}]' for k, name in enumerate(has)}
+        return {**trainable, "running_mean": '["state"][0]', "running_var": '["state"][1]'}
+
+    @property
+    def imports(self) -> Lines:
+        """Choose the backend, import both."""
+        return [*self.keras_imports, "import jax", "import jax.numpy as jnp", self._64]
+
+    def make(self) -> Lines:
+        """Take the values out of the layer."""
+        return [*self.made(), *self.taken_out()]
+
+    def taken_out(self) -> Lines:
+        """Return the lines that make ``variables``."""
+        return [
+            "variables = {",
+            '    "trainable": [variable.value for variable in '
+            + ("layer.trainable_variables]," if self.layer.gamma or self.layer.beta else "[]],"),
+            '    "state": [layer.moving_mean.value, layer.moving_variance.value],',
+            "}",
+        ]
+
+    def functions(self) -> Lines:
+        """Call the layer as a function of its values."""
+        return [
+            "def call(variables, x, training):",
+            "    held = [layer.moving_mean, layer.moving_variance, *parameters]",
+            '    given = [*variables["state"], *variables["trainable"]]',
+            "    with keras.StatelessScope(state_mapping=list(zip(held, given))) as scope:",
+            "        y = layer(x, training=training)",
+            "    return y, [scope.get_current_value(one) for one in held[:2]]",
+            "",
+            "",
+            "def train(variables, x):",
+            "    y, state = call(variables, x, training=True)",
+            '    return y, {"state": state}',
+            "",
+            "",
+            "def evaluate(variables, x):",
+            "    return call(variables, x, training=False)[0]",
+            "",
+        ]
+
+    def build(self) -> Lines:
+        """Remember the parameters: a frozen layer no longer lists them as trainable."""
+        names = [f"layer.{name}" for name in ("gamma", "beta") if getattr(self.layer, name)]
+        lines = super().build()
+        at = next(k for k, line in enumerate(lines) if line.startswith("variables = {"))
+        return [*lines[:at], f"parameters = [{', '.join(names)}]", *lines[at:]]
+
+    def freeze(self, *, wanted: bool) -> Lines:
+        """Make the layer untrainable, or trainable again."""
+        if self.execution == "jit":
+            raise CannotWrite("freezing is not written out under jax.jit")
+        return [f"layer.trainable = {not wanted}"]
+
+
+class KerasTorch(KerasLayer, TorchWriter):
+    """``keras.layers.BatchNormalization`` on PyTorch."""
+
+    backend = "torch"
+    names = {name: f"layer.{attribute}.value" for name, attribute in KerasLayer.attributes.items()}  # noqa: RUF012
+
+    @property
+    def imports(self) -> Lines:
+        """Choose the backend, import both."""
+        recomputed = any(step.recompute for step in self.case.steps)
+        beside = ["from torch.utils.checkpoint import checkpoint"] if recomputed else []
+        return [*self.keras_imports, "import torch", *beside]
+
+    def build(self) -> Lines:
+        """Make the layer."""
+        return self.made()
+
+    def called(self, call: Call, x: str) -> str:
+        """Call the layer."""
+        mask = f", mask=torch.from_numpy({call.mask})" if call.mask is not None else ""
+        given = f"training={call.mode == 'train'}{mask}"
+        if call.recompute:
+            return f"checkpoint(lambda x: layer(x, {given}), {x}, use_reentrant=False)"
+        return f"layer({x}, {given})"
+
+    def read(self, name: str) -> str:
+        """Copy the variable: it may be overwritten."""
+        return self.plain(f"{self.names[name]}.detach()") + ".copy()"
+
+    def backward(self, number: int, call: Call, wrt: Sequence[str], dy: str) -> Lines:
+        """Differentiate the graph by what the layer trains."""
+        return super().backward(number, call, wrt, dy)
+
+    def freeze(self, *, wanted: bool) -> Lines:
+        """Make the layer untrainable, or trainable again."""
+        return [f"layer.trainable = {not wanted}"]

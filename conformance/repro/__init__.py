@@ -1,0 +1,1 @@
+"""Standalone scripts that repeat one cell with nothing but the framework and NumPy."""

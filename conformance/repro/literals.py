@@ -1,0 +1,59 @@
+"""Arrays as text that gives the same bits when it is read again."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["INLINE", "literal", "numbers"]
+
+#: Arrays of more elements are not written out.
+INLINE = 800
+_WIDTH = 110
+
+
+def literal(array: NDArray[Any]) -> str:
+    """Return an expression, of several lines if need be, that makes the array bit for bit.
+
+    ``array`` is of any shape and of float16, float32, float64 or bool; bfloat16 is written as float32, which holds
+    each of its numbers.
+    """
+    if array.dtype.name == "bfloat16":
+        array = array.astype(np.float32)
+    dtype = "bool" if array.dtype == bool else array.dtype.name
+    if array.size == 0:
+        return f'np.zeros({array.shape}, "{dtype}")'
+    return _array([_exact(value) for value in array.reshape(-1)], f', "{dtype}")', array.shape)
+
+
+def numbers(array: NDArray[Any]) -> str:
+    """Return the predicted values as an array of float64: to 12 digits, or all that float64 has."""
+    digits = 17 if array.dtype.itemsize > 8 else 12
+    return _array([_number(float(f"{value:.{digits}g}")) for value in array.reshape(-1)], ")", array.shape)
+
+
+def _exact(value: Any) -> str:
+    if isinstance(value, np.bool_):
+        return str(int(value))
+    if not np.isfinite(value):
+        return _number(float(value))
+    short = str(value)
+    # The shortest text of a float32 is read as a float64 first: where that rounds twice, all digits are given.
+    return _number(float(short) if type(value)(float(short)) == value else float(value))
+
+
+def _number(value: float) -> str:
+    return {"nan": "np.nan", "inf": "np.inf", "-inf": "-np.inf"}.get(repr(value), repr(value))
+
+
+def _array(values: list[str], end: str, shape: tuple[int, ...]) -> str:
+    """Return ``np.array([...], ...)`` in its shape, on one line if it fits there."""
+    after = end + ("" if len(shape) == 1 else f".reshape({', '.join(map(str, shape))})")
+    text = ", ".join(values)
+    if len(text) + len(after) < _WIDTH - 30:
+        return f"np.array([{text}]{after}"
+    lines = textwrap.wrap(text, _WIDTH - 4, break_long_words=False, break_on_hyphens=False)
+    return "np.array([\n    " + "\n    ".join(lines) + f",\n]{after}"

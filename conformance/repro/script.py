@@ -1,0 +1,288 @@
+"""Writes the script of one cell: what is put in, the calls, and what was expected of each."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from conformance import __version__
+from conformance.adapters.contract import Implementation
+from conformance.adapters.scripts.writer import Call, CannotWrite, Writer
+from conformance.corpus.case import Case, Step
+from conformance.definition.clauses import CLAUSES
+from conformance.definition.prediction import Expected, Prediction, Refused, Same
+from conformance.definition.rules import Rules
+from conformance.host.observation import Observation, Outcome, Raised
+from conformance.repro.literals import INLINE, literal, numbers
+from conformance.verdict.attribution import clause_of
+from conformance.verdict.compare import Comparison, compare
+from conformance.verdict.distances import with_distances
+from conformance.verdict.oracle import Question
+
+__all__ = ["script"]
+
+_COMPARE = '''
+
+def compare(what, observed, expected, at, allowed):
+    """Print both at one element; `allowed` is how far rounding alone may take it."""
+    print(f"{what}: {observed.dtype} {observed.shape}")
+    if observed.shape != expected.shape:
+        print(f"  expected the shape {expected.shape}")
+        return
+    error = abs(float(observed[at]) - float(expected[at]))
+    same = error <= allowed or (np.isnan(observed[at]) and np.isnan(expected[at])) or observed[at] == expected[at]
+    print(f"  expected {expected[at]:.9g} at {at}")
+    print(f"  observed {float(observed[at]):.9g}, off by {error:.3g}; rounding may cause {allowed:.3g}:", end=" ")
+    print("fine" if same else "DIFFERS")
+'''
+
+def script(writer: Writer, who: Implementation, question: Question, seen: Observation) -> str:
+    """Return the text of a script that repeats what was ``seen`` of a case, beside what is expected.
+
+    What is expected is the prediction of the declared dialect, without any recorded deviation: what a choice makes
+    different is no fault.
+
+    Raises:
+        CannotWrite: says what of the case the implementation has no plain way of writing.
+    """
+    return _Script(writer, who, question, with_distances(question, seen)).text()
+
+
+@dataclass(frozen=True)
+class _Script:
+    writer: Writer
+    who: Implementation
+    question: Question
+    seen: Observation
+
+    @property
+    def case(self) -> Case:
+        return self.question.case
+
+    @property
+    def predicted(self) -> Prediction:
+        return {} if self.case.open else self.question.predict(Rules(dialect=self.seen.dialect))
+
+    def text(self) -> str:
+        self._refuse()
+        if (0, "outcome") in self.seen.outcomes:
+            raise CannotWrite("the implementation refuses to build such a layer")
+        steps = [line for number, step in enumerate(self.case.program, start=1) for line in self._step(number, step)]
+        body = "\n".join(["", *self._inputs(), "", "# The layer", *self.writer.build(), *steps])
+        helpers = [_COMPARE] if "compare(" in body else []
+        return "\n".join([self._head(), *self._imports(), *helpers, body, ""])
+
+    def _refuse(self) -> None:
+        if self.case.network is not None:
+            raise CannotWrite("a whole network is not written out")
+        for step in self.case.steps:
+            if step.replicas is not None:
+                raise CannotWrite("replicas are not written out")
+            if step.automatic is not None:
+                raise CannotWrite("a mode that the implementation finds out is not written out")
+            if step.target is not None:
+                raise CannotWrite("a loss against a target is not written out")
+
+    def _head(self) -> str:
+        versions = ", ".join(f"{name} {version}" for name, version in self.who.versions.items())
+        cited = [f"{number} {CLAUSES[number].sentence}" for number in self.case.clauses]
+        told = [
+            self.case.fact,
+            "",
+            f"Case {self.case.id}",
+            f"of batchnorm-conformance {__version__}, on {self.who.name} ({versions}).",
+            "",
+            *cited,
+            "Expected values are computed from the definition in higher precision.",
+        ]
+        lines = [line for one in told for line in (textwrap.wrap(one, 108, break_long_words=False) or [""])]
+        return '"""' + "\n".join(lines).replace("\\", "\\\\") + '\n"""\n'
+
+    def _imports(self) -> list[str]:
+        imports = self.writer.imports
+        standard = [line for line in imports if line in _STANDARD]
+        others = [line for line in imports if line and line not in _STANDARD]
+        first = [line for line in others if line.startswith("import ")]
+        rest = [line for line in others if not line.startswith("import ")]
+        after = [line for line in rest if not line.startswith(("from ", "os.environ"))]
+        before = [line for line in rest if line.startswith("os.environ")]
+        froms = [line for line in rest if line.startswith("from ")]
+        together = sorted({"import numpy as np", *first}) + sorted(froms)
+        head = [*standard, *([""] if standard else []), *before, *([""] if before else [])]
+        return [*head, *together, *(["", *after] if after else [])]
+
+    def _inputs(self) -> Iterator[str]:
+        for name, array in self.question.arrays.items():
+            variable = name.replace(":", "_").replace(".", "_")
+            if name.startswith(("v_", "dy:")) and not self._used(name):
+                continue
+            if array.size > INLINE:
+                raise CannotWrite(f"{name} has {array.size} elements, more than a script is read with ({INLINE})")
+            yield f"{variable} = {literal(array)}"
+            if name.startswith("x:"):
+                yield from _laid_out(variable, array, self.case.memory)
+
+    def _used(self, name: str) -> bool:
+        kind, _, number = name.partition(":")
+        step = self.case.program[int(number) - 1]
+        return kind == "dy" or (kind == "v_x" and bool(step.third or step.jvp)) or kind[2:] in step.hvp
+
+    def _step(self, number: int, step: Step) -> Iterator[str]:
+        yield ""
+        yield f"# Step {number}: {_told(step)}"
+        lines = self._calls(number, step)
+        failed = self.seen.outcomes.get((number, "outcome"))
+        wanted = isinstance(self.predicted.get((number, "outcome")), Refused)
+        if failed is not None or wanted:
+            yield from _guarded(number, lines, wanted=None if self.case.open else wanted)
+            return
+        yield from lines
+        for statistic in step.observe:
+            if statistic != "y" and (number, statistic) in self.seen.outcomes:
+                yield f"{statistic}_{number} = {self.writer.read(statistic)}"
+        for (at, name), outcome in self.seen.outcomes.items():
+            if at == number:
+                yield from self._comparison(number, name, outcome)
+        same = self.predicted.get((number, "same"))
+        if isinstance(same, Same):
+            first = f"y_{same.earlier[0]}"
+            yield (
+                f'print("step {number}, y: the same bits as in step {same.earlier[0]}, as expected:",'
+                f" y_{number}.tobytes() == {first}.tobytes())"
+            )
+
+    def _calls(self, number: int, step: Step) -> list[str]:
+        """Return the lines that do a step."""
+        writer, dy = self.writer, f"dy_{number}"
+        if step.freeze is not None:
+            return writer.freeze(wanted=step.freeze)
+        if step.reload:
+            return writer.reload()
+        if step.through_update is not None:
+            earlier, later = (_variable(label) for label in step.through_update)
+            return writer.through_update(number, earlier, later, dy)
+        if step.backward is not None:
+            return writer.backward(number, self._call_named(step.backward), step.gradients, dy)
+        if step.mode is None:
+            raise CannotWrite(f"{_told(step)} (step {number}) is not written out")
+        call = self._call(number, step)
+        if step.differentiates:
+            asked = [*(f"hvp_{name}" for name in step.hvp), *(["third_x"] if step.third else [])]
+            asked += [{1: "jvp_y", 2: "jvp2_y"}[order] for order in step.jvp]
+            return writer.derivatives(number, call, asked, dy)
+        lines = writer.forward(call)
+        return lines + (writer.backward(number, call, step.gradients, dy) if step.gradients else [])
+
+    def _call_named(self, name: str) -> Call:
+        number, step = next((k, one) for k, one in enumerate(self.case.program, start=1) if one.name == name)
+        later = self.case.program[number:]
+        if any(one.reload for one in later[: next(k for k, one in enumerate(later) if one.backward == name)]):
+            raise CannotWrite("a gradient of a call that was made before the layer was saved and loaded")
+        return self._call(number, step)
+
+    def _call(self, number: int, step: Step) -> Call:
+        later = [one for one in self.case.program if step.name is not None and one.backward == step.name]
+        wrt = {*step.gradients, *(name for one in later for name in one.gradients)}
+        return Call(
+            number, _variable(step.labels[0]), step.mode or "train", differentiated=bool(wrt),
+            recompute=step.recompute, mask=f"mask_{_variable(step.labels[0])[2:]}" if step.masked else None,
+            wrt=frozenset(wrt),
+        )  # fmt: skip
+
+    def _mse(self, number: int) -> str:
+        """Return the mean square distance of an output to an earlier one, as an array of one number."""
+        named = {step.name: k for k, step in enumerate(self.case.program, start=1)}
+        earlier = named[self.case.program[number - 1].against]
+        return f"np.array([np.mean((y_{number}.astype(np.float64) - y_{earlier}.astype(np.float64)) ** 2)])"
+
+    def _comparison(self, number: int, name: str, outcome: Outcome) -> Iterator[str]:
+        if isinstance(outcome, Raised):
+            return
+        expected, what = self.predicted.get((number, name)), f"step {number}, {name}"
+        if not isinstance(expected, Expected):
+            yield f'print("{what}:", {name}_{number})  # the definition does not say'
+            return
+        if outcome.dtype.name != expected.dtype and "bfloat16" not in (outcome.dtype.name, expected.dtype):
+            yield f'print("{what}: expected {expected.dtype}, observed", {name}_{number}.dtype)'
+            outcome = outcome.astype(expected.dtype)
+        if name == "mse":
+            yield f"mse_{number} = {self._mse(number)}"
+        compared = compare(outcome, expected)
+        at = compared.worst if isinstance(compared, Comparison) and outcome.size else (0,) * expected.value.ndim
+        clause = CLAUSES[clause_of(self.case, (number, name))]
+        if clause.formula:
+            yield f"# {clause.number}: {clause.formula}"
+        if not outcome.size:
+            yield f'print("{what}:", {name}_{number}.shape, "expected {expected.value.shape}")'
+        elif expected.value.size <= INLINE:
+            bound = float(expected.plain[at]) if outcome.shape == expected.value.shape else 0.0
+            yield f"expected = {numbers(expected.value)}"
+            yield f'compare("{what}", {name}_{number}, expected, at={at}, allowed={bound:.3g})'
+        else:
+            raise CannotWrite(f"{name} has {expected.value.size} elements, more than a script is read with ({INLINE})")
+
+
+_STANDARD = frozenset({"import io", "import os", "import pickle", "import tempfile"})
+
+
+_OTHERS = {
+    "save": "keeping the state", "restore": "putting a kept state back", "average": "averaging kept states",
+    "converge": "training many times on one batch",
+}  # fmt: skip
+
+
+def _variable(label: str) -> str:
+    return f"x_{label}".replace(".", "_")
+
+
+def _laid_out(name: str, array: NDArray[Any], memory: str) -> Iterator[str]:
+    """Yield the lines that give an input another memory layout, as ``corpus.inputs.laid_out`` does."""
+    if memory == "strided":
+        rows, *middle, last = array.shape
+        shape = (2 * rows + 1, *middle, 2 * last + 1)
+        yield f'larger = np.full({shape}, np.nan, "{_named(array)}")  # of which it is every other element'
+        yield f"larger[1::2, ..., 1::2] = {name}"
+        yield f"{name} = larger[1::2, ..., 1::2]"
+    elif memory == "reversed":
+        slices = ", ".join(["::-1"] * array.ndim)
+        yield f"{name} = np.ascontiguousarray({name}[{slices}])[{slices}]  # in memory from the last to the first"
+    elif memory == "channels_last":
+        yield f"{name} = np.moveaxis(np.ascontiguousarray(np.moveaxis({name}, 1, -1)), -1, 1)  # in memory as NHWC"
+
+
+def _named(array: NDArray[Any]) -> str:
+    return "float32" if array.dtype.name == "bfloat16" else array.dtype.name
+
+
+def _guarded(number: int, lines: list[str], *, wanted: bool | None) -> Iterator[str]:
+    """Yield the lines inside a try, with what is expected of them."""
+    expected = {True: "expected an error", False: "expected an answer", None: "the definition does not say what"}
+    yield "try:"
+    yield from (f"    {line}" if line else "" for line in lines)
+    yield f'    print("step {number}: raised nothing; {expected[wanted]}")'
+    yield "except Exception as error:"
+    yield f'    print("step {number}: raised", type(error).__name__, "-", error, "({expected[wanted]})")'
+
+
+def _told(step: Step) -> str:
+    """Return what a step does, in words."""
+    if step.freeze is not None:
+        return "freeze the layer" if step.freeze else "thaw the layer"
+    if step.reload:
+        return "save, and go on with what is loaded"
+    if step.through_update is not None:
+        return f"train on {step.through_update[0]}, then evaluate {step.through_update[1]}"
+    if step.backward is not None:
+        return f"the gradients of the call {step.backward}"
+    for kind, words in _OTHERS.items():
+        if getattr(step, kind) is not None:
+            return words
+    doing = "train on" if step.mode == "train" else "evaluate"
+    beside = [word for word, holds in (("masked", step.masked), ("recomputed", step.recompute)) if holds]
+    return f"{doing} {', '.join(step.labels)}" + (f", {' and '.join(beside)}" if beside else "")
+
+

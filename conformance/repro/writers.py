@@ -1,0 +1,59 @@
+"""Which adapter's calls are written by whom."""
+
+from __future__ import annotations
+
+import importlib
+
+from conformance.adapters.scripts.writer import Writer
+from conformance.corpus.case import Case
+from conformance.errors import UsageError
+
+__all__ = ["WRITERS", "writer_for"]
+
+#: ``module:class`` below ``conformance.adapters.scripts``, by the name of the adapter without its execution.
+WRITERS = {
+    "torch": "torch:Module",
+    "torch-functional": "torch:Functional",
+    "keras-tensorflow": "tensorflow:Keras",
+    "keras-jax": "keras:KerasJax",
+    "keras-torch": "keras:KerasTorch",
+    "tf-keras-fused": "tensorflow:Keras2Fused",
+    "tf-keras-unfused": "tensorflow:Keras2Unfused",
+    "tf-keras-v1": "tensorflow:Keras2V1",
+    "tensorflow-fused": "tensorflow:Fused",
+    "tensorflow-nn": "tensorflow:Nn",
+    "flax-linen": "flax:Linen",
+    "flax-linen-two-pass": "flax:LinenTwoPass",
+    "flax-nnx": "flax:Nnx",
+    "haiku": "jax_libraries:Haiku",
+    "equinox-batch": "jax_libraries:EquinoxBatch",
+    "equinox-ema": "jax_libraries:EquinoxEma",
+    "stax": "jax_libraries:Stax",
+    "mlx": "mlx:Mlx",
+    "paddle": "paddle:Paddle",
+    "onnx-reference-9": "onnx:Reference9",
+    "onnx-reference-14": "onnx:Reference14",
+    "onnx-reference-15": "onnx:Reference15",
+    "onnxruntime": "onnx:Runtime",
+    "tinygrad": "tinygrad:Tinygrad",
+    "numpy": "numpy:Formulas",
+}
+
+
+def writer_for(adapter: str, case: Case, held: frozenset[str]) -> Writer:
+    """Return what writes the calls of an adapter.
+
+    Raises:
+        UsageError: nobody has written down how its calls look.
+    """
+    name, _, execution = adapter.partition(":")
+    if name not in WRITERS:
+        raise UsageError(
+            f"how the calls of {adapter} are written is not known here",
+            hint=f"known are {', '.join(WRITERS)}; `conformance run --case {case.id!r} --adapter {adapter}` asks it",
+        )
+    module, _, kind = WRITERS[name].partition(":")
+    made = getattr(importlib.import_module(f"conformance.adapters.scripts.{module}"), kind)
+    writer = made(case, held, execution or "eager")
+    assert isinstance(writer, Writer)
+    return writer

@@ -1,0 +1,176 @@
+"""``conformance repro``: a script with nothing but the framework and NumPy gives the bits that the host gave."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from conformance.adapters import registry
+from conformance.adapters.scripts.writer import CannotWrite
+from conformance.cli.main import main
+from conformance.corpus.case import Case
+from conformance.corpus.inputs import generate
+from conformance.corpus.load import load_corpus
+from conformance.engine.cell import question_of
+from conformance.host.environment import host_environment
+from conformance.host.observation import Observation
+from conformance.host.session import HostSession
+from conformance.repro.literals import literal, numbers
+from conformance.repro.script import script
+from conformance.repro.writers import WRITERS, writer_for
+
+#: Every adapter whose calls are written down; a few executions beside the eager ones.
+ADAPTERS = [*WRITERS, "flax-linen:jit", "keras-tensorflow:graph"]
+#: Training with gradients, evaluating, several steps, another rank, another dtype, memory that is not contiguous.
+CASES = [
+    "state_moves/backward-after-both[dtype=float32]",
+    "state_moves/backward-after-both[dtype=float64]",
+    "running_stats/several-steps[repeat=3,momentum=0.9]",
+    "evaluate/running-statistics[shape=4x3x7,dtype=float32]",
+    "layout/memory-in-evaluate[memory=strided]",
+    "frozen/training[dtype=float32]",
+    "gradients_train/alone[gradient=x]",
+]
+RUN = """
+import contextlib, io, pickle, runpy, sys, warnings
+from pathlib import Path
+import numpy as np
+warnings.simplefilter("ignore")
+told = {}
+for path in sorted(Path(sys.argv[1]).glob("*.py")):
+    said = io.StringIO()
+    if haiku := sys.modules.get("haiku"):  # it keeps the policy of one script for the next
+        haiku.mixed_precision.clear_policy(haiku.BatchNorm)
+    with contextlib.redirect_stdout(said):
+        names = runpy.run_path(str(path))
+    told[path.stem] = ({k: np.array(v) for k, v in names.items() if isinstance(v, np.ndarray)}, said.getvalue())
+Path(sys.argv[1], "told.pickle").write_bytes(pickle.dumps(told))
+"""
+
+
+@pytest.fixture(scope="module")
+def corpus() -> dict[str, Case]:
+    return {case.id: case for case in load_corpus()}
+
+
+def written(adapter: str, case: Case, session: HostSession) -> tuple[str, Observation] | None:
+    """Return the script and what the host observed; nothing where the case is not for this implementation."""
+    seen = session.observe(case)
+    assert isinstance(seen, Observation), seen
+    if seen.unsupported is not None:
+        return None
+    question = question_of(case)
+    held = frozenset(name for name in question.arrays if ":" not in name)
+    try:
+        return script(writer_for(adapter, case, held), session.implementation, question, seen), seen
+    except CannotWrite:
+        return None
+
+
+@pytest.mark.parametrize("adapter", [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in ADAPTERS])
+def test_script_gives_the_bits_of_the_host(adapter: str, corpus: dict[str, Case], tmp_path: Path) -> None:
+    """Every array that the host yielded stands in the script's variables, bit for bit, and is printed."""
+    if adapter in (missing := registry.missing()):
+        pytest.skip(f"{adapter} is not installed: {missing[adapter]}")
+    with HostSession(adapter, time_limit=300) as session:
+        pairs = {str(k): written(adapter, corpus[name], session) for k, name in enumerate(CASES) if name in corpus}
+    scripts = {stem: pair for stem, pair in pairs.items() if pair is not None}
+    assert scripts, "none of the cases is written out"
+    for stem, (text, _) in scripts.items():
+        (tmp_path / f"{stem}.py").write_text(text, encoding="utf-8")
+    environment = host_environment("cpu", tmp_path, {k: v for k, v in os.environ.items() if k != "PYTHONPATH"})
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, str(tmp_path)], env=environment, capture_output=True, text=True, check=False,
+        cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    told = pickle.loads((tmp_path / "told.pickle").read_bytes())  # noqa: S301 our own bytes
+    for stem, (_, seen) in scripts.items():
+        variables, said = told[stem]
+        for (step, name), outcome in seen.outcomes.items():
+            assert isinstance(outcome, np.ndarray)
+            np.testing.assert_array_equal(variables[f"{name}_{step}"], outcome, err_msg=f"{CASES[int(stem)]} {name}")
+            assert f"step {step}, {name}: " in said
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_cases_asked_exist(name: str, corpus: dict[str, Case]) -> None:
+    """The cases that the scripts are tried on are in the corpus."""
+    assert name in corpus
+
+
+def test_script_imports_nothing_of_the_suite(corpus: dict[str, Case]) -> None:
+    """A script names NumPy and the framework, and says what is expected."""
+    case = corpus[CASES[0]]
+    with HostSession("numpy", in_process=True) as session:
+        pair = written("numpy", case, session)
+    assert pair is not None
+    imports = [line for line in pair[0].splitlines() if line.startswith(("import ", "from "))]
+    assert ["import numpy as np"] == imports
+    assert case.fact in pair[0]
+
+
+def test_a_wrong_value_is_told(corpus: dict[str, Case], tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """A script whose layer is tampered with prints that it differs; untouched it prints that all is fine."""
+    with HostSession("numpy", in_process=True) as session:
+        pair = written("numpy", corpus[CASES[0]], session)
+    assert pair is not None
+    spoilt = pair[0].replace("bessel = np.float32(n)", "bessel = np.float32(n + 1)")
+    assert spoilt != pair[0]
+    for text, verdict in ((pair[0], "fine"), (spoilt, "DIFFERS")):
+        path = tmp_path / f"{verdict}.py"
+        path.write_text(text, encoding="utf-8")
+        subprocess.run([sys.executable, str(path)], check=True)
+        said = capfd.readouterr().out
+        assert verdict in said
+        assert (verdict == "DIFFERS") == ("DIFFERS" in said)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_literals_are_exact(dtype: str, corpus: dict[str, Case]) -> None:
+    """An array as text is the same bits when it is read again, special values included."""
+    drawn = generate(corpus["state_moves/backward-after-both[dtype=float64]"])["x:a"].astype(dtype)
+    drawn = np.concatenate([drawn.reshape(-1), np.array([np.nan, np.inf, -np.inf, 0.1, -0.0, 1e-7], dtype)])
+    again = eval(literal(drawn), {"np": np})  # noqa: S307 our own text
+    assert drawn.dtype == again.dtype
+    assert drawn.tobytes() == again.tobytes()
+
+
+def test_predictions_keep_twelve_digits() -> None:
+    """A predicted value is written to twelve digits, in its shape."""
+    value = np.array([[1 / 3, 2e-9]])
+    again = eval(numbers(value), {"np": np})  # noqa: S307 our own text
+    np.testing.assert_allclose(again, value, rtol=1e-11)
+    assert value.shape == again.shape
+
+
+def test_command_prints_the_script(capsys: pytest.CaptureFixture[str]) -> None:
+    """``conformance repro CASE IMPLEMENTATION`` prints a script and returns 0."""
+    assert 0 == main(["repro", CASES[0], "numpy"])
+    out = capsys.readouterr().out
+    compile(out, "script", "exec")
+    assert f"Case {CASES[0]}" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["state_moves/no-such-case", "numpy"], "matches no case"),
+        (["state_moves/*", "numpy"], "covers"),
+        ([CASES[0], "nothing"], "how the calls of nothing are written is not known"),
+        (["frozen/training[dtype=float32]", "numpy"], "there is no gesture for freezing"),
+    ],
+    ids=["unknown", "several", "no-writer", "not-written"],
+)
+def test_what_cannot_be_written_is_said(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Bad input exits 2 with a message that says what is the matter."""
+    assert 2 == main(["repro", *arguments])
+    assert said in capsys.readouterr().err
