@@ -40,7 +40,7 @@ class _Adapter(BaseAdapter):
         """Declare the population variance; module and state are values, so everything is differentiable."""
         return Dialect(
             running_variance="population", statistics_gradient="leaf", update_gradient="differentiable",
-            recomputation="once",
+            recomputation="once", state_dtype="parameters",
         )  # fmt: skip
 
     def unsupported(self, case: Case) -> str | None:

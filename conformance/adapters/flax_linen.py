@@ -13,7 +13,7 @@ import numpy as np
 
 from conformance.adapters.contract import Adapter as BaseAdapter
 from conformance.adapters.contract import Implementation, LayerConfig, State
-from conformance.adapters.shared.jax import Masked, Replicated, Variables, refuses_replicas
+from conformance.adapters.shared.jax import Masked, Replicated, Variables, WideState, refuses_replicas
 from conformance.corpus.case import Case
 from conformance.definition.dialect import Dialect
 
@@ -43,7 +43,7 @@ class Adapter(BaseAdapter):
         """Declare the population variance; variables are values, so everything is differentiable."""
         return Dialect(
             running_variance="population", statistics_gradient="leaf", update_gradient="differentiable",
-            recomputation="once",
+            recomputation="once", state_dtype="float32",
         )  # fmt: skip
 
     def unsupported(self, case: Case) -> str | None:
@@ -73,7 +73,7 @@ class TwoPass(Adapter):
     name, fast_variance = "flax-linen-two-pass", False
 
 
-class _Layer(Masked, Replicated):
+class _Layer(WideState, Masked, Replicated):
     def __init__(self, config: LayerConfig, state: State, execution: str, *, fast_variance: bool) -> None:
         super().__init__(config, execution, last=config.channel_axis != "second")
         momentum: Any = None if config.momentum is None else 1 - config.momentum

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from conformance.adapters.contract import Adapter as BaseAdapter
 from conformance.adapters.contract import Implementation, LayerConfig, State
-from conformance.adapters.shared.jax import Masked, Replicated, Variables, refuses_replicas
+from conformance.adapters.shared.jax import Masked, Replicated, Variables, WideState, refuses_replicas
 from conformance.corpus.case import Case
 from conformance.definition.dialect import Dialect
 
@@ -37,7 +37,7 @@ class Adapter(BaseAdapter):
         """Declare the population variance; variables are values, but an update stops their gradient."""
         return Dialect(
             running_variance="population", statistics_gradient="leaf", update_gradient="detached",
-            recomputation="once",
+            recomputation="once", state_dtype="float32",
         )  # fmt: skip
 
     def unsupported(self, case: Case) -> str | None:
@@ -61,7 +61,7 @@ class Jit(Adapter):
     execution = "jit"
 
 
-class _Layer(Masked, Replicated):
+class _Layer(WideState, Masked, Replicated):
     def __init__(self, config: LayerConfig, state: State, execution: str) -> None:
         super().__init__(config, execution, last=config.channel_axis != "second")
         momentum: Any = None if config.momentum is None else 1 - config.momentum

@@ -33,7 +33,7 @@ class Adapter(KerasAdapter):
         """Declare the population variance; in the scope variables are values. Freezing is ``trainable = False``."""
         return Dialect(
             running_variance="population", statistics_gradient="leaf", update_gradient="differentiable",
-            recomputation="once", frozen="C",
+            recomputation="once", frozen="C", state_dtype="parameters",
         )  # fmt: skip
 
     def create(self, layer: LayerConfig, state: State) -> _Layer:

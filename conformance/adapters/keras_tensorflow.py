@@ -38,6 +38,7 @@ class Adapter(KerasAdapter):
         return Dialect(
             running_variance="population", statistics_gradient="leaf", update_gradient="detached",
             recomputation="once" if self.execution == "graph" else "again", frozen="C",
+            state_dtype="parameters",
         )  # fmt: skip
 
     def create(self, layer: LayerConfig, state: State) -> _Layer:

@@ -45,7 +45,7 @@ class Adapter(BaseAdapter):
         """
         return Dialect(
             statistics_gradient="leaf", update_gradient="differentiable", recomputation="once", frozen="A",
-            untracked="batch",
+            untracked="batch", state_dtype="parameters",
         )  # fmt: skip
 
     def unsupported(self, case: Case) -> str | None:

@@ -20,13 +20,16 @@ from conformance.definition import batch_norm, gradients, higher_order, running_
 from conformance.definition.batch_norm import Parameters, State, by_channel, canonical, column
 from conformance.definition.constants import kept_constants
 from conformance.definition.dialect import Dialect
+from conformance.definition.precision import state_dtypes, unit_of
 from conformance.definition.rules import Rules
+from conformance.definition.saved import saved
 
 __all__ = ["Adapter"]
 
 _DIALECT = Dialect(
-    statistics_gradient="leaf", update_gradient="differentiable", recomputation="once", frozen="C", untracked="batch"
-)
+    statistics_gradient="leaf", update_gradient="differentiable", recomputation="once", frozen="C", untracked="batch",
+    state_dtype="parameters",
+)  # fmt: skip
 
 
 class Adapter(BaseAdapter):
@@ -56,8 +59,7 @@ class _Layer:
         if rules.computed_in != "own":
             self.work = np.dtype(rules.computed_in).type
         self.param_dtype = _dtype(config.param_dtype)
-        self.state_dtype = self._narrowest(rules.state_kept_in, "own" if state.get("running_var") is not None else
-                                           rules.state_starts_in)  # fmt: skip
+        self.stored_in = state_dtypes(config.param_dtype, rules, given="running_var" in state)
         own_variance = 0.0 if rules.own_variance == "zero" else 1.0
         defaults = {"gamma": 1.0, "beta": 0.0, "running_mean": 0.0, "running_var": own_variance}
         # A layer that computes in less than it was given computes so, and keeps its state as it was given.
@@ -118,6 +120,11 @@ class _Layer:
         }
 
     @property
+    def state_dtype(self) -> Any:
+        """The dtype of the state: as it starts, and as it is once it was updated."""
+        return _dtype(self.stored_in[self.state.updates > 0])
+
+    @property
     def used(self) -> State:
         """The state in the precision that is computed in."""
         return self._used(self.state)
@@ -169,7 +176,13 @@ class _Layer:
             used = self._used(self.state), self._used(self._moved(self.state, batch))
         call = batch_norm.forward(rows, mode, x.shape, self.parameters, *used, self.rules, weights)
         call = running_state.shared(call, self.state, batch, self.config.momentum, self.rules)
+        if mode == "train" and self.rules.batch_statistics == "parameters' precision":
+            call = self.rounded(call, self.param_dtype)
         return _Forward(self, batch, call, x.dtype), moved
+
+    def rounded(self, call: batch_norm.Forward, dtype: Any) -> batch_norm.Forward:
+        """Return the call with the statistics of its batch rounded to a dtype, if that is coarser than computing."""
+        return saved(call, np.dtype(dtype).name, self.rules) if unit_of(dtype) > unit_of(self.work) else call
 
     def hvp(self, x: Array, mode: str, dy: Array, directions: Mapping[str, Array]) -> dict[str, Array]:
         """Return the product of the Hessian in the variables of ``directions`` with these, by variable."""
@@ -205,24 +218,18 @@ class _Layer:
         )
 
     def _used(self, state: State) -> State:
-        """Return the state in the precision that is computed in."""
-        return replace(state, mean=state.mean.astype(self.work), var=state.var.astype(self.work))
+        """Return the state in the precision that is computed in; one that starts in less is used in that."""
+        starts = self.rules.state_starts_in != "own" and state.dtype == self.rules.state_starts_in and not state.updates
+        return _in(_dtype(state.dtype) if starts else self.work, state)
 
     def _moved(self, state: State, batch: running_state.Batch) -> State:
-        return self._kept(running_state.update(self._used(state), batch, self.config.momentum, self.rules))
+        return self._kept(running_state.update(_in(self.work, state), batch, self.config.momentum, self.rules))
 
     def _kept(self, state: State) -> State:
-        if self.state_dtype == self.param_dtype:
-            return state
-        return replace(
-            state,
-            mean=state.mean.astype(self.state_dtype).astype(self.holds),
-            var=state.var.astype(self.state_dtype).astype(self.holds),
-        )
-
-    def _narrowest(self, *options: str) -> Any:
-        dtypes = [self.param_dtype, *(_dtype(option) for option in options if option != "own")]
-        return max(dtypes, key=lambda dtype: float(ml_dtypes.finfo(dtype).eps))
+        stored_in = self.stored_in[state.updates > 0]
+        if unit_of(stored_in) <= unit_of(self.holds):
+            return replace(state, dtype="")
+        return replace(_in(self.holds, _in(_dtype(stored_in), state)), dtype=stored_in)
 
 
 @dataclass
@@ -274,6 +281,8 @@ class _Forward:
         elif rules.backward_of == "current state" and call.mode == "evaluate":
             inverse, slope = batch_norm.inverse_scale(call.mode, state.var, call.parameters.epsilon, rules)
             changes = {"mean": state.mean, "var": state.var, "inverse": inverse, "slope": slope}
+        elif rules.batch_statistics == "input's precision in the backward" and call.mode == "train":
+            return self.layer.rounded(call, self.dtype)
         else:
             return call
         seen = replace(call, **changes)
@@ -292,6 +301,10 @@ class _Forward:
         gradient = gradients.statistics_gradients(call, dy, self.layer.rules)[name][:, 0]
         leaf = option != "constant" and self.call.mode == "evaluate"
         return (times * gradient if leaf else 0 * gradient).astype(self.layer.param_dtype)
+
+
+def _in(dtype: Any, state: State) -> State:
+    return replace(state, mean=state.mean.astype(dtype), var=state.var.astype(dtype))
 
 
 def _dtype(name: str) -> Any:

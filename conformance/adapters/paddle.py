@@ -45,7 +45,7 @@ class Adapter(BaseAdapter):
         """Declare the population variance, and constants that the operator takes as float32."""
         return Dialect(
             running_variance="population", constants="float32", update_gradient="detached", frozen="A",
-            recomputation="again",
+            recomputation="again", state_dtype="parameters",
         )  # fmt: skip
 
     def unsupported(self, case: Case) -> str | None:

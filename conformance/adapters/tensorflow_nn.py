@@ -30,6 +30,7 @@ class Adapter(BaseAdapter):
         return Dialect(
             running_variance="population", statistics_gradient="leaf", update_gradient="detached",
             recomputation="once" if self.execution == "graph" else "again",
+            state_dtype="parameters",
         )  # fmt: skip
 
     def unsupported(self, case: Case) -> str | None:

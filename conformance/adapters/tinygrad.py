@@ -39,7 +39,7 @@ class Adapter(BaseAdapter):
 
     def dialect_for(self, layer: LayerConfig) -> Dialect:
         """Declare the sample variance, detached when it is blended in."""
-        return Dialect(update_gradient="detached", untracked="batch")
+        return Dialect(update_gradient="detached", untracked="batch", state_dtype="parameters")
 
     def unsupported(self, case: Case) -> str | None:
         """Refuse what the module has no argument for."""

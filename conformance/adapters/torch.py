@@ -30,7 +30,7 @@ class Adapter(BaseAdapter):
         """
         return Dialect(
             statistics_gradient="refused", update_gradient="detached", recomputation="again", frozen="A",
-            untracked="batch",
+            untracked="batch", state_dtype="parameters",
         )  # fmt: skip
 
     def unsupported(self, case: Case) -> str | None:

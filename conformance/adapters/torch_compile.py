@@ -46,7 +46,7 @@ class Adapter(BaseAdapter):
         """Declare what the module does when it is not compiled."""
         return Dialect(
             statistics_gradient="refused", update_gradient="detached", recomputation="again", frozen="A",
-            untracked="batch",
+            untracked="batch", state_dtype="parameters",
         )  # fmt: skip
 
     def unsupported(self, case: Case) -> str | None:

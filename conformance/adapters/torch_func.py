@@ -32,7 +32,10 @@ class Adapter(BaseAdapter):
 
     def dialect_for(self, layer: LayerConfig) -> Dialect:
         """Declare what the module does: copies of its buffers are moved in place, unseen by the derivatives."""
-        return Dialect(statistics_gradient="refused", update_gradient="detached", frozen="A", untracked="batch")
+        return Dialect(
+            statistics_gradient="refused", update_gradient="detached", frozen="A", untracked="batch",
+            state_dtype="parameters",
+        )  # fmt: skip
 
     def unsupported(self, case: Case) -> str | None:
         """Refuse what does not go with ``torch.func``."""

@@ -30,8 +30,9 @@ class Adapter(BaseAdapter):
     def dialect_for(self, layer: LayerConfig) -> Dialect:
         """Declare what the module does, but for evaluating without statistics, which raises."""
         return Dialect(
-            statistics_gradient="refused", update_gradient="detached", recomputation="again", untracked="refused"
-        )
+            statistics_gradient="refused", update_gradient="detached", recomputation="again", untracked="refused",
+            state_dtype="parameters",
+        )  # fmt: skip
 
     def unsupported(self, case: Case) -> str | None:
         """Refuse what the function has no argument for."""

@@ -16,8 +16,8 @@ from conformance.definition.rules import Rules
 from conformance.definition.taylor import held
 
 __all__ = [
-    "Forward", "Parameters", "State", "average", "by_channel", "canonical", "column", "effective_gamma", "forward",
-    "inverse_scale", "mask_count", "row_mean", "row_sum", "statistics",
+    "Forward", "Parameters", "State", "affine", "average", "by_channel", "canonical", "column", "effective_gamma",
+    "forward", "inverse_scale", "mask_count", "row_mean", "row_sum", "statistics",
 ]  # fmt: skip
 
 Array: TypeAlias = NDArray[np.floating[Any]]
@@ -63,11 +63,15 @@ class Parameters:
 
 @dataclass(frozen=True)
 class State:
-    """Running statistics, shape ``(C, 1)``, and the number of training forwards that made them."""
+    """Running statistics, shape ``(C, 1)``, and the number of training forwards that made them.
+
+    ``dtype`` is what they are stored in, empty where that is as precise as what is computed in.
+    """
 
     mean: Array
     var: Array
     updates: int = 0
+    dtype: str = ""
 
 
 @dataclass(frozen=True)
@@ -117,7 +121,7 @@ def forward(
         var = var * (x.dtype.type(x.shape[1]) / (x.shape[1] - 1))
     inverse, slope = inverse_scale(mode, var, parameters.epsilon, rules)
     xhat = (x - mean) * inverse
-    y = _affine(xhat, parameters, rules)
+    y = affine(xhat, parameters, rules)
     return Forward(mode, shape, parameters, x, batch_mean, batch_var, mean, var, inverse, slope, xhat, y, weights)
 
 
@@ -179,7 +183,8 @@ def _normalised_with(
     return chosen.mean, chosen.var
 
 
-def _affine(xhat: Array, parameters: Parameters, rules: Rules) -> Array:
+def affine(xhat: Array, parameters: Parameters, rules: Rules) -> Array:
+    """Scale and shift: ``gamma * xhat + beta``, ``(C, n)``."""
     beta = parameters.beta if rules.beta == "used" else 0 * parameters.beta
     if rules.gamma == "after beta":
         return parameters.gamma * (xhat + beta)

@@ -11,16 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
-import ml_dtypes
 import numpy as np
 
 from conformance.definition.batch_norm import Array, Forward, State, average, effective_gamma, inverse_scale, row_sum
+from conformance.definition.precision import Precision
 from conformance.definition.rules import Rules
+from conformance.definition.storing import reach
 
 __all__ = [
-    "ForwardErrors", "Precision", "StateErrors", "forward_errors", "gradient_errors", "precision_of", "update_errors",
+    "ForwardErrors", "StateErrors", "forward_errors", "gradient_errors", "saved_errors", "update_errors",
     "update_gradient_error",
 ]  # fmt: skip
 
@@ -28,33 +28,15 @@ _PLAIN_ONLY = np.array([0.0, 1.0]).reshape(2, 1, 1)
 
 
 @dataclass(frozen=True)
-class Precision:
-    """What the implementation computes in.
-
-    ``unit`` is the unit roundoff; ``floor`` an absolute error that any operation may add, the
-    smallest normal number, since frameworks flush subnormal numbers to zero.
-    """
-
-    unit: float
-    floor: float
-    #: The unit roundoff of the input's dtype, where that is less precise than what is computed in.
-    stored: float = 0.0
-
-    def with_rounding_of(self, oracle: Precision) -> Precision:
-        """Return this precision with the rounding of the oracle's own added."""
-        return replace(self, unit=self.unit + oracle.unit)
-
-    def growth(self, n: int) -> Array:
-        """Return ``c`` for sums of ``n`` terms, shape ``(2, 1, 1)``: tight and plain."""
-        return np.array([min(np.log2(n) + 2, max(n, 3)), max(n, 3)]).reshape(2, 1, 1)
-
-
-@dataclass(frozen=True)
 class StateErrors:
-    """Error bounds of the running statistics, each ``(2, C, 1)``."""
+    """Error bounds of the running statistics, each ``(2, C, 1)``.
+
+    ``inverse_unit`` is the unit roundoff of what ``1/s`` of them is computed in, where that is coarser than the rest.
+    """
 
     mean: Array
     var: Array
+    inverse_unit: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -79,7 +61,28 @@ def forward_errors(call: Forward, state: StateErrors, precision: Precision, rule
     own = call.mode == "train" if rules.train_uses == "batch" else False
     uses_batch = own or (call.mode == "evaluate" and rules.evaluate_uses == "batch")
     statistics = batch if uses_batch else state
-    relative = _relative_error(call, statistics.var, rules) + 3 * u
+    relative = _relative_error(call, statistics.var, rules) + 3 * max(u, statistics.inverse_unit)
+    return _of_outputs(call, statistics, relative, batch, precision, rules)
+
+
+def saved_errors(
+    call: Forward, exact: Forward, errors: ForwardErrors, dtype: str, precision: Precision, rules: Rules,
+    variance_unit: float = 0.0,
+) -> ForwardErrors:  # fmt: skip
+    """Bound the errors of a forward whose mean and ``1/s`` were rounded to ``dtype``; ``exact`` and ``errors`` as not.
+
+    What is rounded is off by nothing, or by as much as the next number of the dtype is away. The variance may have been
+    rounded before, as a sum and as its quotient, by ``variance_unit`` each: half of both together comes to ``1/s``.
+    """
+    statistics = replace(errors.batch, mean=reach(exact.mean, errors.mean, dtype))
+    relative = reach(exact.inverse, exact.inverse * (errors.relative + variance_unit), dtype) / call.inverse
+    return _of_outputs(call, statistics, relative, errors.batch, precision, rules)
+
+
+def _of_outputs(
+    call: Forward, statistics: StateErrors, relative: Array, batch: StateErrors, precision: Precision, rules: Rules
+) -> ForwardErrors:
+    u = precision.unit
     gamma = np.abs(effective_gamma(call.parameters, rules))
     deviation = np.abs(call.x - call.mean)
     xhat = (statistics.mean + u * deviation) * call.inverse * (1 + relative) + np.abs(call.xhat) * (relative + u)
@@ -129,11 +132,12 @@ def _relative_error(call: Forward, var_error: Array, rules: Rules) -> Array:
 
 
 def update_errors(state: State, errors: StateErrors, kept: State, batch: StateErrors, weight: float, factor: float,
-                  precision: Precision, settling: float = 0.0) -> StateErrors:  # fmt: skip
+                  precision: Precision, settling: float = 0.0, stored: float = 0.0) -> StateErrors:  # fmt: skip
     """Bound the error of the updated state; ``kept`` is what was blended in with ``weight``.
 
     The terms in ``|batch - old|`` are the rounding of the momentum itself and of the incremental
-    form of the update. ``settling`` is the relative error, in ``u``, of the divisor of a debiased state.
+    form of the update. ``settling`` is the relative error, in ``u``, of the divisor of a debiased state; ``stored`` the
+    unit roundoff of products that are each rounded, the batch twice more: as it is kept, and times its factor.
     """
     u = precision.unit
 
@@ -141,7 +145,8 @@ def update_errors(state: State, errors: StateErrors, kept: State, batch: StateEr
         new_error = new_error.max(axis=2, keepdims=True)
         parts = np.abs((1 - weight) * old) + np.abs(weight * new)
         rounding = 3 * (np.abs(new - old) + parts) + settling * parts
-        total: Array = weight * new_error + u * rounding + abs(1 - weight) * old_error + precision.floor
+        products = stored * (np.abs((1 - weight) * old) + 3 * np.abs(weight * new))
+        total: Array = weight * new_error + u * rounding + abs(1 - weight) * old_error + products + precision.floor
         return total
 
     return StateErrors(
@@ -230,9 +235,3 @@ def update_gradient_error(
     uncentred = _PLAIN_ONLY * 8 * u * through_var * (np.abs(call.x) + np.abs(call.batch_mean))
     total: Array = by_mean + by_var + 2 * weight * factor / n * uncentred + precision.floor
     return total
-
-
-def precision_of(dtype: Any) -> Precision:
-    """Return the precision of arithmetic in a dtype, 16-bit ones included."""
-    info = ml_dtypes.finfo(dtype)
-    return Precision(unit=float(info.eps) / 2, floor=float(info.tiny))

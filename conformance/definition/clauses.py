@@ -321,6 +321,12 @@ _ALL = (
         "reported where it failed: pytorch/pytorch#126525, keras-team/keras-core#412",
     ),
     Clause(
+        "13.3",
+        "Choice: the state of a layer with 16-bit parameters is stored in their dtype, or in float32.",
+        "dtype(running) = dtype(gamma) | float32",
+        "the paper is silent; documentation of torch.nn.Module.half; flax.linen.BatchNorm keeps float32",
+    ),
+    Clause(
         "14.1",
         "The statistics are taken over the batch and all spatial positions, in every rank from 2 to 5.",
         "n = N * prod(spatial)",

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from conformance.definition.batch_norm import Array, Parameters, State, forward, statistics
-from conformance.definition.bounds import Precision, StateErrors, forward_errors
+from conformance.definition.bounds import StateErrors, forward_errors
+from conformance.definition.precision import Precision
 from conformance.definition.rules import Rules
 from conformance.definition.running_state import Batch, update
 

@@ -18,6 +18,7 @@ Recomputation = Literal["undeclared", "once", "again"]
 Frozen = Literal["undeclared", "A", "B", "C"]
 Untracked = Literal["undeclared", "batch", "initial", "refused"]
 StatisticsGradient = Literal["undeclared", "constant", "leaf", "refused"]
+StateDtype = Literal["undeclared", "parameters", "float32"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +37,8 @@ class Dialect:
     ``recomputation``: whether a forward that the
     backward does ``again`` moves the state again. A ``frozen`` layer in train uses batch statistics
     and moves its state (``A``), leaves it (``B``), or uses the running statistics (``C``).
-    ``untracked`` is what evaluate uses where no running statistics are kept.
+    ``untracked`` is what evaluate uses where no running statistics are kept. ``state_dtype`` is that of the
+    state of a layer with 16-bit parameters: their own, or ``float32``.
 
     Raises:
         ValueError: a field holds something that is not one of its options.
@@ -55,6 +57,7 @@ class Dialect:
     recomputation: Recomputation = field(default="undeclared", metadata={"clause": "4.6", "silent": True})
     frozen: Frozen = field(default="undeclared", metadata={"clause": "10.1", "silent": True})
     untracked: Untracked = field(default="undeclared", metadata={"clause": "11.1", "silent": True})
+    state_dtype: StateDtype = field(default="undeclared", metadata={"clause": "13.3", "silent": True})
 
     def __post_init__(self) -> None:
         for choice in fields(self):

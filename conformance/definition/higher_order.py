@@ -21,10 +21,10 @@ from conformance.definition.batch_norm import (
     inverse_scale,
     statistics,
 )
-from conformance.definition.bounds import Precision
 from conformance.definition.detached import second_in_nested_forward_mode, third_through_second
 from conformance.definition.gradients import gradients
 from conformance.definition.noise import Source
+from conformance.definition.precision import Precision
 from conformance.definition.rules import Rules
 from conformance.definition.running_state import Batch, moves, shared, update
 from conformance.definition.taylor import Taylor, held

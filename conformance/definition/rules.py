@@ -41,6 +41,7 @@ class Rules:
     ] = "variance"
     cumulative: Literal["average", "momentum 0.1", "momentum 0", "late", "last"] = "average"
     start: Literal["given", "debiased from one"] = "given"
+    update_arithmetic: Literal["working precision", "state's precision"] = "working precision"
     own_variance: Literal["one", "zero"] = "one"
 
     reload: Literal["kept", "lost"] = "kept"
@@ -63,6 +64,9 @@ class Rules:
 
     # Precision
     variance_algorithm: Literal["two-pass", "one-pass"] = "two-pass"
+    batch_statistics: Literal["working precision", "parameters' precision", "input's precision in the backward"] = (
+        "working precision"
+    )
     computed_in: Literal["own", "float32", "float16", "bfloat16"] = "own"
     state_starts_in: Literal["own", "float32"] = "own"
     state_kept_in: Literal["own", "float32", "bfloat16", "float16"] = "own"

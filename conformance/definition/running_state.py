@@ -10,10 +10,11 @@ import numpy as np
 from conformance.definition.batch_norm import Array, Forward, State, row_mean
 from conformance.definition.dialect import Dialect
 from conformance.definition.rules import Rules
+from conformance.definition.storing import rounded
 
 __all__ = [
-    "Batch", "debias_roundings", "effective_mode", "kept_mean", "kept_variance", "kept_weight", "left_of_start",
-    "moves", "settled", "shared", "update", "update_weight", "variance_factor",
+    "Batch", "debias_roundings", "effective_mode", "kept_mean", "kept_variance", "left_of_start", "moves", "settled",
+    "shared", "update", "update_weight", "variance_factor", "weights",
 ]  # fmt: skip
 
 
@@ -71,11 +72,21 @@ def update_weight(k: int, momentum: float | None, rules: Rules) -> np.longdouble
     return weight if rules.dialect.constants == "float32" else one * np.float32(weight)
 
 
-def kept_weight(weight: Any, momentum: float | None, rules: Rules) -> Any:
-    """Return the weight of the old state where the batch has ``weight``: the rest, in whatever precision that is."""
+def weights(state: State, momentum: float | None, rules: Rules) -> tuple[Any, Any]:
+    """Return the weights of the batch and of the old state in the next update, in the precision of the state's values.
+
+    The second is the rest of the first, in whatever precision that is.
+    """
+    number: Any = state.mean.dtype.type
+    weight = number(update_weight(state.updates + 1, momentum, rules))
+    if rules.update_arithmetic == "state's precision" and state.dtype:
+        weight = rounded(weight, state.dtype)
+        return weight, rounded(1 - weight, state.dtype)
     if rules.dialect.constants == "float32 each" and momentum is not None:
-        return type(weight)(np.float32(1 - (momentum if rules.dialect.momentum == "new" else 1 - momentum)))
-    return 1 - weight
+        return weight, number(np.float32(1 - (momentum if rules.dialect.momentum == "new" else 1 - momentum)))
+    if rules.state_starts_in != "own" and state.dtype == rules.state_starts_in and state.updates == 0:
+        return weight, rounded(1 - weight, state.dtype)
+    return weight, 1 - weight
 
 
 def shared(call: Forward, state: State, batch: Batch, momentum: float | None, rules: Rules) -> Forward:
@@ -120,8 +131,7 @@ def update(state: State, batch: Batch, momentum: float | None, rules: Rules) -> 
     (documentation of torch.nn.BatchNorm1d; Ioffe & Szegedy 2015, section 3.1).
     """
     k = state.updates + 1
-    weight = state.mean.dtype.type(update_weight(k, momentum, rules))
-    kept = kept_weight(weight, momentum, rules)
+    weight, kept = weights(state, momentum, rules)
     mean = kept * state.mean + weight * kept_mean(batch, rules)
     var = kept * state.var + weight * kept_variance(batch, rules)
     var = var + left_of_start(k, momentum, rules)
@@ -129,6 +139,7 @@ def update(state: State, batch: Batch, momentum: float | None, rules: Rules) -> 
         mean=state.mean if rules.updated == "variance only" else mean,
         var=state.var if rules.updated == "mean only" else var,
         updates=k,
+        dtype=state.dtype,
     )
 
 

@@ -26,15 +26,17 @@ from conformance.definition.bounds import (
     StateErrors,
     forward_errors,
     gradient_errors,
+    saved_errors,
     update_gradient_error,
 )  # fmt: skip
 from conformance.definition.constants import kept_constants
 from conformance.definition.convergence import evaluated
 from conformance.definition.gradients import gradients, statistics_gradients, update_gradient
+from conformance.definition.precision import HALVES, unit_of, working_precision
 from conformance.definition.prediction import Prediction
 from conformance.definition.rules import Rules
 from conformance.definition.running_state import Batch, effective_mode, moves, shared
-from conformance.definition.storing import working_precision
+from conformance.definition.saved import saved
 from conformance.definition.tracked import Tracked
 from conformance.definition.writer import Writer
 
@@ -185,16 +187,30 @@ class _Simulation:
             would_err = self.tracked.errors_after(batch, errors.batch)
             errors = forward_errors(done, would_err, self.precision, self.rules)
         self.called += 1
+        if mode == "train" and self.rules.batch_statistics == "parameters' precision":
+            coarse = unit_of(self.layer.param_dtype)
+            done, errors = self._saved(done, errors, self.layer.param_dtype, coarse)
         self.latest = call = _Call(done, errors, self.called)
         for _ in range(times):
             self.tracked.move(batch, errors.batch)
         return call
+
+    def _saved(
+        self, call: Forward, errors: ForwardErrors, dtype: str, variance_unit: float = 0.0
+    ) -> tuple[Forward, ForwardErrors]:
+        """Return the forward with the statistics of its batch rounded, where that is coarser than computing."""
+        if unit_of(dtype) <= self.precision.unit:
+            return call, errors
+        stored = saved(call, dtype, self.rules)
+        return stored, saved_errors(stored, call, errors, dtype, self.precision, self.rules, variance_unit)
 
     def _effective(self, mode: str) -> tuple[str, bool]:
         """Return the mode whose formulas hold, and whether the state may move, for this layer as it is."""
         dialect = self.rules.dialect
         if mode == "evaluate" and not self.layer.tracked and dialect.untracked == "undeclared":
             self.written.undetermined = "untracked"
+        if mode == "evaluate" and self._unknown_state() and self.tracked.state.updates:
+            self.written.undetermined = "state_dtype"
         if mode == "train" and self.frozen and dialect.frozen == "undeclared":
             self.written.undetermined = "frozen"
         return effective_mode(mode, dialect, tracked=self.layer.tracked, frozen=self.frozen)
@@ -268,6 +284,8 @@ class _Simulation:
         elif self.rules.backward_of == "current state" and seen.mode == "evaluate":
             inverse, slope = inverse_scale(seen.mode, state.var, self.layer.epsilon, self.rules)
             changes = {"mean": state.mean, "var": state.var, "inverse": inverse, "slope": slope}
+        elif self.rules.batch_statistics == "input's precision in the backward" and seen.mode == "train":
+            return _Call(*self._saved(seen, call.errors, self.layer.dtype), call.number)
         else:
             return call
         seen = replace(seen, **changes)
@@ -311,11 +329,15 @@ class _Simulation:
             value, bound = np.zeros_like(value), np.zeros_like(bound)
         self.written.rows(number, "dx_earlier", value, bound, call.shape)
 
+    def _unknown_state(self) -> bool:
+        return self.layer.param_dtype in HALVES and self.rules.dialect.state_dtype == "undeclared"
+
     def _read_state(self, number: int, step: Step) -> None:
-        state, errors = self.tracked.state, self.tracked.errors
-        for name, value, error in (
-            ("running_mean", state.mean, errors.mean),
-            ("running_var", state.var, errors.var),
-        ):
-            if name in step.observe and self.layer.tracked:
+        seen, errors = self.tracked.shown, self.tracked.shown_errors
+        for name, value, error in (("running_mean", seen.mean, errors.mean), ("running_var", seen.var, errors.var)):
+            if name not in step.observe or not self.layer.tracked:
+                continue
+            if self._unknown_state():
+                self.written.unknown(number, name, "state_dtype")
+            else:
                 self.written.state(number, name, value, error, self.tracked.dtype)

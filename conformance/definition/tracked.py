@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 
 from conformance.corpus.case import Case, Layer
 from conformance.definition.batch_norm import Array, Forward, State
-from conformance.definition.bounds import Precision, StateErrors, update_errors
+from conformance.definition.bounds import StateErrors, update_errors
+from conformance.definition.precision import Precision, state_dtypes, unit_of
 from conformance.definition.rules import Rules
 from conformance.definition.running_state import (
     Batch,
@@ -23,7 +23,7 @@ from conformance.definition.running_state import (
     update_weight,
     variance_factor,
 )  # fmt: skip
-from conformance.definition.storing import least_precise, rounded, storing_error
+from conformance.definition.storing import reach, rounded, storing_error
 
 __all__ = ["Tracked"]
 
@@ -33,11 +33,17 @@ class Tracked:
 
     def __init__(self, case: Case, layer: Layer, start: State, precision: Precision, rules: Rules) -> None:
         self.layer, self.rules, self.precision = layer, rules, precision
-        self.dtype = _kept_in(case, layer, rules)
         self.wide: Any = start.mean.dtype.type
-        self.state = self._kept(start)
+        self._at_first, self._settled = state_dtypes(layer.param_dtype, rules, given=case.state != "own")
         exact = np.zeros((2, layer.channels, 1))
-        self.errors = StateErrors(exact, exact)
+        self.state, self.errors = self._stored(start, StateErrors(exact, exact))
+        #: What is seen of the state: it is stored after it was computed, and the bound of what is seen says so.
+        self.shown, self.shown_errors = self.state, self.errors
+
+    @property
+    def dtype(self) -> str:
+        """Return the dtype in which the state is seen."""
+        return self._settled if self.state.updates else self._at_first
 
     def batch(self, call: Forward) -> Batch:
         """Return what the update knows of the batch of a forward."""
@@ -63,25 +69,29 @@ class Tracked:
         k = self.state.updates + 1
         kept = State(kept_mean(batch, self.rules), kept_variance(batch, self.rules))
         settling = debias_roundings(k, self.layer.momentum, self.rules)
+        each = self.rules.update_arithmetic == "state's precision" and self.state.dtype
         errors = update_errors(self.state, self.errors, kept, of_batch, float(self.weight()),
-                               float(self.factor(batch)), self.precision, settling)  # fmt: skip
+                               float(self.factor(batch)), self.precision, settling,
+                               unit_of(self.state.dtype) if each else 0.0)  # fmt: skip
         left = left_of_start(k, self.layer.momentum, self.rules)
         return replace(errors, var=errors.var + left * (settling + 4) * self.precision.unit)
 
     def move(self, batch: Batch, of_batch: StateErrors) -> None:
-        """Update the state with one batch, its errors along with it, rounded to how it is kept."""
-        errors = self.errors_after(batch, of_batch)
-        moved = self._kept(self.after(batch, 1))
-        self.errors = StateErrors(
-            errors.mean + storing_error(moved.mean, self.dtype, self.precision),
-            errors.var + storing_error(moved.var, self.dtype, self.precision),
+        """Update the state with one batch, its errors along with it, and store it."""
+        errors, moved = self.errors_after(batch, of_batch), self.after(batch, 1)
+        self.shown, self.shown_errors = moved, StateErrors(
+            errors.mean + storing_error(moved.mean, self._settled, self.precision),
+            errors.var + storing_error(moved.var, self._settled, self.precision),
         )
-        self.state = moved
+        self.state, self.errors = self._stored(moved, errors)
+        if self.rules.dialect.first_update == "debias":  # What is stored is another number, of which this one is made.
+            self.state, self.errors = self.shown, self.shown_errors
 
     def reload(self) -> None:
         """Save and load: the state stays, whatever it was."""
         if self.rules.reload == "lost":
             self.state = State(np.zeros_like(self.state.mean), np.ones_like(self.state.var))
+            self.shown = self.state
 
     def seen(self) -> tuple[State, StateErrors]:
         """Return the state and its errors, as a caller does who keeps them."""
@@ -91,8 +101,9 @@ class Tracked:
         """Put back a state that was kept, with its count of updates, or the average of several."""
         if len(kept) == 1:
             ((self.state, self.errors),) = kept
+            self.shown, self.shown_errors = self.state, self.errors
             return
-        unit = 4 * self.precision.unit + float(ml_dtypes.finfo(self.dtype).eps) / 2
+        unit = 4 * self.precision.unit + unit_of(self.dtype)
 
         def average(parts: list[Array]) -> Array:
             mean: Array = sum(parts[1:], start=parts[0]) / parts[0].dtype.type(len(parts))
@@ -103,21 +114,17 @@ class Tracked:
             return average([getattr(error, name) for _, error in kept]) + unit * sizes
 
         mean, var = average([state.mean for state, _ in kept]), average([state.var for state, _ in kept])
-        self.state = self._kept(State(mean, var, sum(state.updates for state, _ in kept) // len(kept)))
-        self.errors = StateErrors(errors("mean"), errors("var"))
+        averaged = State(mean, var, sum(state.updates for state, _ in kept) // len(kept))
+        self.state, self.errors = self._stored(averaged, StateErrors(errors("mean"), errors("var")))
+        self.shown, self.shown_errors = self.state, self.errors
 
-    def _kept(self, state: State) -> State:
-        """Return the state rounded to how it is kept."""
-        if self.dtype == self.layer.param_dtype:
-            return state
-        return replace(state, mean=rounded(state.mean, self.dtype), var=rounded(state.var, self.dtype))
-
-
-def _kept_in(case: Case, layer: Layer, rules: Rules) -> str:
-    """Return the dtype in which the state is seen: the layer's, unless a rule makes it narrower."""
-    dtypes = [layer.param_dtype]
-    if rules.state_kept_in != "own":
-        dtypes.append(rules.state_kept_in)
-    if rules.state_starts_in != "own" and case.state == "own":
-        dtypes.append(rules.state_starts_in)
-    return least_precise(*dtypes)
+    def _stored(self, state: State, errors: StateErrors) -> tuple[State, StateErrors]:
+        """Return the state as it is stored, with what it may be off by then."""
+        dtype = self._settled if state.updates else self._at_first
+        if unit_of(dtype) <= self.precision.unit:
+            return replace(state, dtype=""), errors
+        unit = unit_of(dtype) if self.rules.state_starts_in != "own" and not state.updates else 0.0
+        return (
+            replace(state, mean=rounded(state.mean, dtype), var=rounded(state.var, dtype), dtype=dtype),
+            StateErrors(reach(state.mean, errors.mean, dtype), reach(state.var, errors.var, dtype), unit),
+        )

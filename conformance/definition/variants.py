@@ -109,6 +109,9 @@ _CHOICES = (
     _choice("untracked: initial statistics", "Without running statistics, evaluate uses mean 0 and variance 1.",
             untracked="initial"),
     _choice("untracked: refused", "Without running statistics, evaluating raises an error.", untracked="refused"),
+    _choice("16-bit state", "The state of a layer with 16-bit parameters has their dtype.", state_dtype="parameters"),
+    _choice("float32 state beside 16-bit parameters", "The state of a layer with 16-bit parameters is float32.",
+            state_dtype="float32"),
 )  # fmt: skip
 
 _MISTAKES = (
@@ -222,8 +225,17 @@ _MISTAKES = (
              variance_centre="held constant"),
     _mistake("one-pass variance", "The variance is computed as avg(x^2) - mean^2.", variance_algorithm="one-pass"),
     _mistake("state starts in float32",
-             "A state that the layer makes for itself is float32 whatever the layer's dtype.",
+             "A state that the layer makes for itself is float32, and so is what is made of it, until it is updated.",
              state_starts_in="float32"),
+    _mistake("state blended in its own precision",
+             "Momentum and the products of the update are rounded to the dtype of the state.",
+             update_arithmetic="state's precision"),
+    _mistake("batch statistics in the parameters' precision",
+             "Training normalises with mean, variance and 1 / s rounded to the dtype of the parameters.",
+             batch_statistics="parameters' precision"),
+    _mistake("batch statistics saved in the input's precision",
+             "The backward takes mean and 1 / s rounded to the dtype of the input.",
+             batch_statistics="input's precision in the backward"),
     _mistake("state kept in float16", "The running statistics are rounded to float16.", state_kept_in="float16"),
     _mistake("state kept in bfloat16", "The running statistics are rounded to bfloat16.", state_kept_in="bfloat16"),
     _mistake("state kept in float32", "The running statistics are rounded to float32.", state_kept_in="float32"),

@@ -6,8 +6,8 @@ import numpy as np
 
 from conformance.corpus.case import Layer
 from conformance.definition.batch_norm import Array, canonical
-from conformance.definition.bounds import Precision
 from conformance.definition.convergence import mean_square_distance
+from conformance.definition.precision import Precision
 from conformance.definition.prediction import Expected, Key, Predicted, Refused, Same, Undetermined
 from conformance.definition.storing import overflowed, storing_error
 

@@ -21,7 +21,7 @@ from conformance.verdict.explain import Explanation, explain
 from conformance.verdict.group import describe, group
 from conformance.verdict.oracle import Question
 from conformance.verdict.quantity import array_row, open_row, outcome_row
-from conformance.verdict.table import Ruling, changes, rule
+from conformance.verdict.table import Ruling, changes, fits, rule
 
 __all__ = ["judge"]
 
@@ -129,7 +129,7 @@ class _Judgement:
 
     def _array(self, key: Key, clause: str, observed: Array) -> QuantityRow:
         reference, declared = self._expected(self.reference, key), self._expected(self.declared, key)
-        records, recorded = self._recorded(key, declared)
+        records, recorded = self._recorded(key, declared, observed)
         ruling = rule(observed, reference, declared, recorded)
         if not ruling.by_record:
             records, recorded = (), None
@@ -161,14 +161,21 @@ class _Judgement:
         other = self.question.predict(rules).get(key)
         return not isinstance(other, Expected) or changes(declared, other)
 
-    def _recorded(self, key: Key, declared: Expected) -> tuple[tuple[Deviation, ...], Expected | None]:
+    def _recorded(
+        self, key: Key, declared: Expected, observed: Array
+    ) -> tuple[tuple[Deviation, ...], Expected | None]:
         """Return the records that change what is declared of the quantity, and what they predict together.
 
-        One that makes no difference here is no reason to excuse anything.
+        One that makes no difference here is no reason to excuse anything; where the difference is small, it
+        counts if it alone accounts for what is observed.
         """
         concerned = [record for record in self.deviations if record.concerns(key[1])]
         alone = {record: self.question.predict(apply(record.variants, self.declared)).get(key) for record in concerned}
-        effective = tuple(r for r, one in alone.items() if isinstance(one, Expected) and changes(declared, one))
+        unaccounted = not fits(compare(observed, declared))
+        effective = tuple(
+            record for record, one in alone.items() if isinstance(one, Expected)
+            and (changes(declared, one) or (unaccounted and fits(compare(observed, one))))
+        )  # fmt: skip
         if not effective:
             return (), None
         together = [variant for record in effective for variant in record.variants]

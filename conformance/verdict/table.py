@@ -8,7 +8,7 @@ from conformance.definition.prediction import Expected
 from conformance.results.rows import Verdict
 from conformance.verdict.compare import Array, Comparison, Mismatch, apart, compare, widened
 
-__all__ = ["Ruling", "changes", "rule"]
+__all__ = ["Ruling", "changes", "fits", "rule"]
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def rule(observed: Array, reference: Expected, declared: Expected, recorded: Exp
     before values.
     """
     by_reference, by_declared = compare(observed, reference), compare(observed, declared)
-    if recorded is not None and not apart(declared, recorded) and _fits(by_declared):
+    if recorded is not None and not apart(declared, recorded) and fits(by_declared):
         # A record of poor rounding promises nothing of a single cell: luck, or another processor's
         # order of summation, may keep it inside the bound. As a whole it is held to be used.
         return rule(observed, reference, declared)
@@ -48,16 +48,16 @@ def rule(observed: Array, reference: Expected, declared: Expected, recorded: Exp
         return _as_recorded(reference, by_reference, by_declared, observed, recorded)
     if apart(reference, declared):
         return _as_declared(by_reference, by_declared)
-    if _fits(by_declared) and not _fits(by_reference):
+    if fits(by_declared) and not fits(by_reference):
         # Too close to tell which was meant, and yet only the declaration accounts for it.
         return Ruling("deviates", _within(by_declared), discriminates=False)
     return _graded(by_reference)
 
 
 def _as_declared(by_reference: Comparison | Mismatch, by_declared: Comparison | Mismatch) -> Ruling:
-    if _fits(by_reference):
+    if fits(by_reference):
         return Ruling("changed", "agrees with the reference: the declaration is stale", discriminates=True)
-    if _fits(by_declared):
+    if fits(by_declared):
         return Ruling("deviates", _within(by_declared), discriminates=True)
     why = _reason(by_declared, "fits neither the reference nor the declared dialect")
     return Ruling("differs", why, discriminates=True)
@@ -67,15 +67,16 @@ def _as_recorded(
     reference: Expected, by_reference: Comparison | Mismatch, by_declared: Comparison | Mismatch, observed: Array,
     recorded: Expected,
 ) -> Ruling:  # fmt: skip
-    if not changes(reference, recorded):
-        return replace(_graded(by_reference), by_record=True)
     by_recorded = compare(observed, recorded)
+    alone_accounts = fits(by_recorded) and not fits(by_reference)
+    if not changes(reference, recorded) and not alone_accounts:
+        return replace(_graded(by_reference), by_record=True)
     verdict: Verdict = "changed"
-    if _fits(by_reference):
+    if fits(by_reference):
         why: str | None = "agrees with the reference: the record is stale"
-    elif _fits(by_declared):
+    elif fits(by_declared):
         why = "as the dialect declares, and no more: the record is stale"
-    elif _fits(by_recorded):
+    elif fits(by_recorded):
         verdict, why = "deviates", _within(by_recorded)
     else:
         why = _reason(by_recorded, "deviates in another way than recorded")
@@ -89,7 +90,8 @@ def _graded(by_reference: Comparison | Mismatch) -> Ruling:
     return Ruling(verdict, None, discriminates=False)
 
 
-def _fits(comparison: Comparison | Mismatch) -> bool:
+def fits(comparison: Comparison | Mismatch) -> bool:
+    """Tell whether what was compared is inside the plain bound."""
     return isinstance(comparison, Comparison) and comparison.plain
 
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from conformance.definition.batch_norm import Parameters, State
-from conformance.definition.bounds import precision_of
 from conformance.definition.higher_order import Point, Question, derivatives, error_bounds
+from conformance.definition.precision import precision_of
 from conformance.definition.rules import Rules
 from conformance.definition.variants import VARIANTS
 

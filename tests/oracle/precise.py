@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any, TypeAlias
 
+import ml_dtypes
 import numpy as np
 from mpmath import mp, mpf
 
@@ -102,7 +103,7 @@ class _Layer:
         elif step.mode is not None and not step.rejected and not self.refuses(step):
             yield from self.call(number, step)
         if self.case.tracked:
-            for name, values in (("running_mean", self.state.mean), ("running_var", self.state.var)):
+            for name, values in zip(("running_mean", "running_var"), self.state.computed, strict=True):
                 if name in step.observe:
                     yield from ((number, name, (c,), value) for c, value in enumerate(values))
 
@@ -281,12 +282,15 @@ class _State:
     def __init__(self, case: Case, dialect: Dialect, mean: Channel, var: Channel) -> None:
         self.case, self.dialect, self.mean, self.var = case, dialect, mean, var
         self.count = 0
+        #: What a step reads, before it is stored.
+        self.computed = (mean, var)
         # What debiasing divides: averages that start from nothing.
         self.raw_mean, self.raw_var = [mpf(0)] * len(mean), [mpf(0)] * len(mean)
 
     def copy(self) -> _State:
         twin = _State(self.case, self.dialect, self.mean, self.var)
         twin.count, twin.raw_mean, twin.raw_var = self.count, self.raw_mean, self.raw_var
+        twin.computed = self.computed
         return twin
 
     @classmethod
@@ -303,8 +307,19 @@ class _State:
         self.count += 1
         means = [mean for mean, _ in moments]
         estimates = [self.estimate(var, n) for _, var in moments]
-        self.mean, self.raw_mean = self.blend(self.mean, self.raw_mean, means)
-        self.var, self.raw_var = self.blend(self.var, self.raw_var, estimates)
+        mean, self.raw_mean = self.blend(self.mean, self.raw_mean, means)
+        var, self.raw_var = self.blend(self.var, self.raw_var, estimates)
+        self.computed = (mean, var)
+        self.mean, self.var = self.stored(mean), self.stored(var)
+
+    def stored(self, values: Channel) -> Channel:
+        """Return what a state keeps that has fewer bits than it is computed in (clause 13.3)."""
+        dtype = self.case.layer.param_dtype
+        sixteen = dtype in ("float16", "bfloat16") and self.dialect.state_dtype == "parameters"
+        if self.dialect.first_update == "debias" or not (sixteen or (dtype, self.case.dtype) == ("float32", "float64")):
+            return values
+        kept = np.dtype(getattr(ml_dtypes, dtype, dtype))
+        return [_exact(np.float64(value).astype(kept)) for value in values]
 
     def estimate(self, var: Any, n: int) -> Any:
         total, option = var * n, self.dialect.running_variance

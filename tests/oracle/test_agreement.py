@@ -14,15 +14,16 @@ import pytest
 from conformance.corpus.case import Case
 from conformance.corpus.inputs import generate
 from conformance.corpus.load import load_corpus
-from conformance.definition.bounds import precision_of
 from conformance.definition.dialect import Dialect
+from conformance.definition.precision import precision_of
 from conformance.definition.prediction import Expected, Prediction
 from conformance.definition.rules import Rules
 from conformance.definition.simulate import simulate
 
 BASE = Dialect(
-    statistics_gradient="leaf", update_gradient="differentiable", recomputation="once", frozen="A", untracked="batch"
-)
+    statistics_gradient="leaf", update_gradient="differentiable", recomputation="once", frozen="A", untracked="batch",
+    state_dtype="parameters",
+)  # fmt: skip
 OPTIONS: dict[str, dict[str, Any]] = {
     "population": {"running_variance": "population"},
     "over n - 1 - epsilon": {"running_variance": "over-n-1-epsilon"},
@@ -35,6 +36,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "recomputation again": {"recomputation": "again"},
     "frozen B": {"frozen": "B"},
     "frozen C": {"frozen": "C"},
+    "state float32": {"state_dtype": "float32"},
     "untracked initial": {"untracked": "initial"},
     "untracked refused": {"untracked": "refused"},
 }

@@ -44,6 +44,7 @@ TABLE = {
     "recorded on a declared: inside the declared": (at(0), at(10), at(20), 10, "changed", ONLY_DECLARED),
     "recorded on a declared: inside the reference": (at(0), at(10), at(20), 0, "changed", STALE_RECORD),
     "recorded on a declared: none": (at(0), at(10), at(20), 5, "changed", OTHERWISE),
+    "recorded too close to tell: inside the record alone": (at(0), at(0), at(3), 3, "deviates", None),
     "recorded as rough: inside the record": (at(0), at(0), VAGUE, 30, "deviates", None),
     "recorded as rough: good after all": (at(0), at(0), VAGUE, 0.5, "agrees", None),
     "recorded as rough: good after all as declared": (at(0), at(10), at(10, 50, 100), 10.5, "deviates", None),

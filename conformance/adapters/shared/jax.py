@@ -16,7 +16,7 @@ from conformance.adapters.contract import Array, LayerConfig, State
 from conformance.corpus.case import Case, parse_shape, values_per_channel
 
 __all__ = [
-    "REPLICA", "Forward", "Layer", "Masked", "Replicated", "Variables", "needs_state", "refuses_replicas",
+    "REPLICA", "Forward", "Layer", "Masked", "Replicated", "Variables", "WideState", "needs_state", "refuses_replicas",
 ]  # fmt: skip
 
 #: Arrays by name: ``gamma``, ``beta``, ``running_mean``, ``running_var``, shape ``(C,)``, and what else a layer keeps.
@@ -140,6 +140,17 @@ class Layer(ABC):
         """Call the layer without keeping its statistics, with another gamma if one is given."""
         variables = self.variables if gamma is None else {**self.variables, "gamma": gamma}
         return self.apply(variables, x, mode)[0]
+
+
+class WideState(Layer):
+    """A layer whose running statistics are float32 at least: 16-bit ones are given to it as such."""
+
+    def set_state(self, state: State) -> None:
+        """Replace variables by the arrays given, in the dtype of those, or what the layer makes of that."""
+        super().set_state({
+            name: array.astype(np.float32) if name.startswith("running") and array.dtype.itemsize == 2 else array
+            for name, array in state.items()
+        })  # fmt: skip
 
 
 class Masked(Layer):

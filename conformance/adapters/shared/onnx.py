@@ -21,7 +21,7 @@ __all__ = ["DIALECT", "Layer", "Run", "build_model", "unsupported"]
 Run: TypeAlias = Callable[[onnx.ModelProto, Array], Sequence[Array]]
 
 #: The operator's text has the population variance, from opset 14 on; its attributes are float32 numbers.
-DIALECT = Dialect(running_variance="population", constants="float32")
+DIALECT = Dialect(running_variance="population", constants="float32", state_dtype="parameters")
 
 _INPUTS = {"gamma": "scale", "beta": "B", "running_mean": "input_mean", "running_var": "input_var"}
 _TYPES = {
