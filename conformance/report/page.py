@@ -28,6 +28,7 @@ from conformance.report.open_page import open_page
 from conformance.report.overview import alarms, counts_table, facts, lead
 from conformance.report.payload import chunks, index, safe_json
 from conformance.report.quality_figure import quality_figures
+from conformance.report.scenario_page import scenario_page
 from conformance.report.static_matrix import static_matrix
 from conformance.report.wording import PROVENANCE, VERDICTS
 from conformance.report.words import verdict_chip
@@ -87,6 +88,7 @@ def _pieces(results: Results, against: Results | None) -> Iterator[str]:
         dialect_page=dialect_page(dialects, grid),
         deviations=deviation_page(findings, grid),
         open=open_page(grid),
+        scenarios=scenario_page(grid),
         agreement=agreement_matrix(alike, grid),
         agreement_words=agreement_words(alike, grid),
         quality=quality_figures(grid),

@@ -17,8 +17,9 @@ __all__ = ["array_row", "open_row", "outcome_row"]
 
 Array = NDArray[Any]
 
-#: Arrays of up to this many elements are kept whole in a results file.
+#: Arrays of up to this many elements are kept whole in a results file, and series, which are drawn.
 _WHOLE = 8
+_SERIES = frozenset({"mse"})
 #: Ratios by channel and by sample are kept of up to so many.
 _FEW = 16
 
@@ -30,7 +31,7 @@ def array_row(
     """Make the row of an array that was compared with the reference, and with the declared dialect."""
     worst = reference.worst
     apart = verdict != "agrees"
-    window = _window(reference.observed.shape, worst)
+    window = (0, reference.observed.size) if key[1] in _SERIES else _window(reference.observed.shape, worst)
     return QuantityRow(
         step=key[0], name=key[1], clause=clause, verdict=verdict,
         dtype=reference.observed.dtype.name, shape=reference.observed.shape,
