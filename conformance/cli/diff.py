@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from conformance.results.diff import Change, Difference, diff
+from conformance.results.meaning import MeaningChange
 from conformance.results.read import Results, read_results
 from conformance.results.tables import FORMATS, Format, markdown_table, pretty_table
 
@@ -58,10 +59,7 @@ def _partial(runs: tuple[Results, Results]) -> list[str]:
 
 def _meaning(difference: Difference) -> list[str]:
     """Return what the same cells no longer mean the same by."""
-    told = [
-        f"{one.implementation} now declares {one.choice.replace('_', ' ')} {one.new}, before {one.old}."
-        for one in difference.dialects
-    ]
+    told = [f"{one.implementation}, {_span(one)}: {one}, {_how(one)}" for one in difference.meanings]
     if difference.questions:
         told.append(f"{len(difference.questions)} cases ask something else: {', '.join(difference.questions[:5])}")
     return ["\n".join(f"- {line}" for line in told)] if told else []
@@ -77,3 +75,13 @@ def _table(changes: tuple[Change, ...], form: Format) -> str:
 
 def _versions(change: Change) -> str:
     return " -> ".join(dict.fromkeys(version for version in (change.old_version, change.new_version) if version))
+
+
+def _span(change: MeaningChange) -> str:
+    return " -> ".join(dict.fromkeys((change.old_version, change.new_version)))
+
+
+def _how(change: MeaningChange) -> str:
+    if change.declared:
+        return "as its dialect declares"
+    return f"not declared, but seen in {change.cells} cell{'' if change.cells == 1 else 's'}"

@@ -62,13 +62,14 @@ def _number(name: str, number: int) -> Markup:
 def _meaning(found: Difference) -> Markup:
     """Return what changed its meaning: cells of these cannot be compared like for like."""
     parts = []
-    if found.dialects:
+    if found.meanings:
         rows = [(one.implementation, one.choice.replace("_", " "), f"{one.old_version}: {one.old}",
-                 f"{one.new_version}: {one.new}") for one in found.dialects]  # fmt: skip
+                 f"{one.new_version}: {one.new}", "declared" if one.declared else f"seen in {count(one.cells, 'cell')}")
+                for one in found.meanings]  # fmt: skip
         parts += [
-            element("h2", "Another dialect is declared"),
-            element("p", "These columns are held to another declaration: the same verdict means something else."),
-            plain_table("Dialects", ("Implementation", "Choice", "Before", "Now"), rows),
+            element("h2", "Another choice is made"),
+            element("p", "These columns choose otherwise than before: the same verdict means something else."),
+            plain_table("Choices", ("Implementation", "Choice", "Before", "Now", "How it is known"), rows),
         ]
     if found.questions:
         parts += [

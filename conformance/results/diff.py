@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import msgspec
 
+from conformance.results.meaning import MeaningChange, declared_changes, observed_changes
 from conformance.results.read import Results
 from conformance.results.rows import FAILING, CellRow, ImplementationRow, QuantityRow, Verdict
 
-__all__ = ["Change", "DialectChange", "Difference", "diff"]
+__all__ = ["Change", "Difference", "diff"]
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,23 +30,12 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     detail: str = ""
 
 
-class DialectChange(msgspec.Struct, frozen=True, kw_only=True):
-    """A choice that an implementation declares otherwise than before: its cells mean something else."""
-
-    implementation: str
-    choice: str
-    old: str
-    new: str
-    old_version: str = ""
-    new_version: str = ""
-
-
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
     """Two runs compared; a cell stands in one list only.
 
     ``regressed`` fails now and did not, ``mended`` the other way round, ``changed`` is any other
-    change of verdict or of what explains it, ``unchanged`` a count. ``dialects`` and ``questions`` tell
-    what changed its meaning in between: declared choices, and the ids of cases whose text is another.
+    change of verdict or of what explains it, ``unchanged`` a count. ``meanings`` and ``questions`` tell
+    what changed its meaning in between: choices, and the ids of cases whose text is another.
     """
 
     added: tuple[Change, ...]
@@ -53,7 +44,7 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
     regressed: tuple[Change, ...]
     mended: tuple[Change, ...]
     unchanged: int
-    dialects: tuple[DialectChange, ...] = ()
+    meanings: tuple[MeaningChange, ...] = ()
     questions: tuple[str, ...] = ()
 
 
@@ -74,23 +65,31 @@ def diff(old: Results, new: Results) -> Difference:
         lists[_kind(was, now)].append(_change(was, now))
     unchanged = len(lists.pop("unchanged"))
     return Difference(
-        unchanged=unchanged, dialects=tuple(_dialects(old, new, pairs)), questions=_questions(old, new),
+        unchanged=unchanged, questions=_questions(old, new),
+        meanings=tuple(_meanings(old, new, pairs, [(before[key], after[key]) for key in before if key in after])),
         **{name: tuple(changes) for name, changes in lists.items()},
     )  # fmt: skip
 
 
-def _dialects(old: Results, new: Results, pairs: dict[str, str]) -> Iterator[DialectChange]:
-    """Yield the choices that both runs state of a column, and differently."""
+def _meanings(
+    old: Results, new: Results, pairs: dict[str, str], cells: list[tuple[CellRow, CellRow]]
+) -> Iterator[MeaningChange]:
+    """Yield the choices of each column that changed: those declared, then those only seen."""
     for row in new.run.implementations:
         if row.id not in pairs:
             continue
         before = old.implementation(pairs[row.id])
-        for choice, option in row.dialect.items():
-            if before.dialect.get(choice, option) != option:
-                yield DialectChange(
-                    implementation=_column(row.name, row), choice=choice, old=before.dialect[choice], new=option,
-                    old_version=_version(before.id), new_version=_version(row.id),
-                )  # fmt: skip
+        told = partial(
+            MeaningChange, implementation=_column(row.name, row),
+            old_version=_version(before.id), new_version=_version(row.id),
+        )  # fmt: skip
+        declared = list(declared_changes(before, row))
+        own = [(was, now) for was, now in cells if now.implementation == row.id]
+        for choice, was, now in declared:
+            yield told(choice=choice, old=was, new=now, declared=True)
+        for choice, was, now, count in observed_changes(before, row, own):
+            if choice not in [known for known, _, _ in declared]:
+                yield told(choice=choice, old=was, new=now, declared=False, cells=count)
 
 
 def _questions(old: Results, new: Results) -> tuple[str, ...]:

@@ -65,7 +65,7 @@ def test_dialects_and_questions_that_changed(results: Maker) -> None:
     old = results({("a/one", OLD): "agrees"})
     new = results({("a/one", NEW): "deviates"}, dialect="population", text="another fact")
     difference = diff(old, new)
-    (change,) = difference.dialects
+    (change,) = difference.meanings
     assert ("torch:eager:cpu", "running_variance", "sample", "population") == (
         change.implementation, change.choice, change.old, change.new,
     )  # fmt: skip
@@ -77,3 +77,34 @@ def test_naming_a_choice_is_no_change(results: Maker) -> None:
     """A file of an earlier suite, whose declared deviations name no choice, is not held against it."""
     difference = diff(results({("a/one", OLD): "deviates"}), results({("a/one", OLD): "deviates"}, variant="x"))
     assert 1 == difference.unchanged
+
+
+# what explains the quantity before and now, with its verdict; the dialects; the change that is named
+SEEN: list[tuple[tuple[Verdict, str | None], tuple[Verdict, str | None], str]] = [
+    (("differs", "population running variance"), ("agrees", None), "running variance: population -> sample"),
+    (("agrees", None), ("deviates", "population running variance"), "running variance: sample -> population"),
+    (("differs", "frozen: batch statistics, state stays"), ("differs", "frozen: running statistics"),
+     "frozen: B -> C"),
+    (("differs", "epsilon missing"), ("differs", "epsilon outside"), ""),
+    (("unsupported", None), ("deviates", "population running variance"), ""),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "named"), SEEN, ids=[str(named or at) for at, (*_, named) in enumerate(SEEN)])
+def test_a_change_of_choice_is_named(
+    results: Maker, old: tuple[Verdict, str | None], new: tuple[Verdict, str | None], named: str
+) -> None:
+    """Where what explains a quantity is another option of a choice, the choice is named with both, undeclared."""
+    (was, was_named), (now, now_named) = old, new
+    difference = diff(
+        results({("a/one", OLD): was}, variant=was_named), results({("a/one", NEW): now}, variant=now_named)
+    )
+    assert [named] * bool(named) == [str(change) for change in difference.meanings]
+    assert [(False, 1)] * bool(named) == [(change.declared, change.cells) for change in difference.meanings]
+
+
+def test_what_is_declared_is_not_told_twice(results: Maker) -> None:
+    """A change of choice that is declared and seen is one change, a declared one."""
+    old = results({("a/one", OLD): "deviates"}, variant="population running variance", dialect="population")
+    (change,) = diff(old, results({("a/one", NEW): "agrees"})).meanings
+    assert ("running variance: population -> sample", True) == (str(change), change.declared)
