@@ -1,0 +1,129 @@
+// Plays one case on a layer, call by call, and collects what comes of each; expects nothing.
+
+import { DIALECT, Layer, unsupported } from "./layer.mjs";
+
+class Outcome extends Error {
+  constructor(type, message) {
+    super(message);
+    this.raises = { type, message };
+  }
+}
+
+/** Return the answer to a `run` request, and its arrays. */
+export async function play({ layer: config, program }, arrays) {
+  const player = new Player(arrays);
+  const create = await outcome(async () => {
+    const state = Object.fromEntries(Object.entries(arrays).filter(([name]) => !name.includes(":")));
+    player.layer = player.ask(() => new Layer(config, state));
+  });
+  const steps = [];
+  if (create === null) {
+    for (const [at, call] of program.entries()) steps.push({ raises: await player.take(at + 1, call) });
+  }
+  const answer = {
+    dialect: DIALECT, unsupported: unsupported(config, program), create: { raises: create }, steps,
+    seconds: player.seconds,
+  };
+  return [answer, player.yielded];
+}
+
+async function outcome(act) {
+  try {
+    await act();
+    return null;
+  } catch (error) {
+    if (error instanceof Outcome) return error.raises;
+    throw error;
+  }
+}
+
+class Player {
+  constructor(arrays) {
+    this.arrays = arrays;
+    this.forwards = {};
+    this.yielded = {};
+    this.seconds = 0;
+  }
+
+  /** Do one call, then read the state; the first error of the two is reported. */
+  async take(number, call) {
+    const error = await outcome(() => this.call(number, call));
+    if (error !== null && ["Unsupported", "NoForward"].includes(error.type)) return error;
+    const wanted = call.observe.filter((name) => name !== "y");
+    const unread = await outcome(async () => {
+      const state = wanted.length ? this.ask(() => this.layer.state()) : {};
+      for (const name of wanted) this.keep(number, name, state[name]);
+    });
+    return error ?? unread;
+  }
+
+  async call(number, call) {
+    if (call.masked || call.recompute || call.replicas !== null || call.jvp?.length) {
+      const lacking = call.masked ? "masks" : call.recompute ? "recomputation" : call.replicas !== null ? "replicas" : "jvp";
+      throw new Outcome("Unsupported", `the runner has no ${lacking}`);
+    }
+    if (call.through_update !== null) this.throughUpdate(number, call.through_update);
+    else if (call.backward !== null) this.backward(number, call, this.forwards[call.backward]);
+    else if (call.freeze !== null) this.ask(() => { this.layer.layer.trainable = !call.freeze; });
+    else if (call.reload) await this.reload();
+    else if (call.hvp?.length || call.third) this.higherOrder(number, call);
+    else this.forward(number, call);
+  }
+
+  forward(number, call) {
+    const mode = call.train !== null ? "train" : "evaluate";
+    const forward = this.ask(() => this.layer.forward(this.arrays[`x:${call.train ?? call.evaluate}`], mode));
+    if (call.name !== null) this.forwards[call.name] = forward;
+    if (call.observe.includes("y")) this.keep(number, "y", forward.y);
+    if (call.gradients.length) this.backward(number, call, forward);
+  }
+
+  backward(number, call, forward) {
+    if (forward === undefined) {
+      throw new Outcome("NoForward", `the forward \`${call.backward}\` failed: there is nothing to go back from`);
+    }
+    const found = this.ask(() => forward.backward(this.arrays[`dy:${number}`], call.gradients));
+    for (const [name, gradient] of Object.entries(found)) this.keep(number, `d${name}`, gradient);
+  }
+
+  throughUpdate(number, [first, second]) {
+    const [earlier, later, dy] = [`x:${first}`, `x:${second}`, `dy:${number}`].map((name) => this.arrays[name]);
+    this.keep(number, "dx_earlier", this.ask(() => this.layer.throughUpdate(earlier, later, dy)));
+  }
+
+  higherOrder(number, call) {
+    const mode = call.train !== null ? "train" : "evaluate";
+    const x = this.arrays[`x:${call.train ?? call.evaluate}`];
+    const dy = this.arrays[`dy:${number}`];
+    if (call.hvp?.length) {
+      const directions = Object.fromEntries(call.hvp.map((name) => [name, this.arrays[`v_${name}:${number}`]]));
+      const products = this.ask(() => this.layer.hvp(x, mode, dy, directions));
+      for (const [name, product] of Object.entries(products)) this.keep(number, `hvp_${name}`, product);
+    }
+    if (call.third) this.keep(number, "third_x", this.ask(() => this.layer.third(x, mode, dy, this.arrays[`v_x:${number}`])));
+  }
+
+  async reload() {
+    try {
+      this.layer = await this.layer.reload();
+    } catch (error) {
+      throw new Outcome(error.constructor.name, error.message);
+    }
+  }
+
+  keep(number, name, array) {
+    if (array !== undefined) this.yielded[`${number}:${name}`] = array;
+  }
+
+  /** Call the layer, against the clock; its errors, and no others, are outcomes. */
+  ask(act) {
+    const start = performance.now();
+    try {
+      return act();
+    } catch (error) {
+      throw new Outcome(error.constructor.name, error.message);
+    } finally {
+      this.seconds += (performance.now() - start) / 1000;
+    }
+  }
+}
