@@ -92,7 +92,7 @@ class _Simulation:
 
     def take(self, number: int, step: Step) -> None:
         """Do one step and predict what is read after it."""
-        if step.rejected or (step.evaluate is not None and self._refuses_evaluate()):
+        if self._is_refused(step):
             self.written.refused(number)
         elif step.freeze is not None:
             self.frozen = step.freeze
@@ -226,8 +226,12 @@ class _Simulation:
     def _move(self, call: _Call) -> None:
         self.tracked.move(self.tracked.batch(call.forward), call.errors.batch)
 
-    def _refuses_evaluate(self) -> bool:
-        return not self.layer.tracked and self.rules.dialect.untracked == "refused"
+    def _is_refused(self, step: Step) -> bool:
+        """Tell whether a step raises: a backward does where its forward did."""
+        refuses_evaluate = not self.layer.tracked and self.rules.dialect.untracked == "refused"
+        if step.backward is not None:
+            return step.backward not in self.calls
+        return step.rejected or (step.evaluate is not None and refuses_evaluate)
 
     def _expect_same(self, number: int, name: str, call: _Call) -> None:
         """Expect the output of an earlier step again, where the definition makes the two the same."""

@@ -1,0 +1,121 @@
+"""``conformance fuzz``: draw cases that nobody thought of, and shrink the first that fails to a minimal one."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import math
+import shlex
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from conformance.corpus.inputs import generate
+from conformance.engine.adapters import adapters_to_run
+from conformance.engine.limits import check_memory_limit, check_time_limit, default_memory_limit
+from conformance.errors import ConformanceError, ResultsError, UsageError
+from conformance.host.session import HostSession
+from conformance.repro.writers import writer_for
+from conformance.verdict.deviations import load_deviations
+
+if TYPE_CHECKING:
+    from conformance.fuzz.search import Fuzzed, Witness
+
+__all__ = ["SUMMARY", "configure", "execute"]
+
+SUMMARY = "Draw random cases within the definition, and shrink the first that fails."
+_NAME = "found-by-fuzzing"
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    add = parser.add_argument
+    add("implementation", metavar="IMPLEMENTATION", help="an adapter's name, or module:Class")
+    add("--examples", type=int, default=2000, metavar="N", help="cases to draw (default: 2000)")
+    add("--seconds", type=float, default=math.inf, metavar="S", help="stop after so long (default: no limit)")
+    add("--seed", type=int, default=0, metavar="K", help="the same one draws the same cases (default: 0)")
+    add("--deviations", action="append", type=Path, default=[], metavar="FILE",
+        help="a further file of recorded deviations, which are passed over; repeatable")
+    add("--time-limit", type=float, default=60.0, metavar="SECONDS", help="for one case (default: 60)")
+    add("--memory-limit", type=float, default=default_memory_limit(), metavar="GIB",
+        help="that the implementation may hold in memory (default: what the machine has)")
+    add("--device", choices=("cpu", "cuda"), default="cpu", help="where it computes (default: cpu)")
+    add("--in-process", action="store_true", help="without a host process: quicker, and a crash ends the search")
+    add("--output", type=Path, metavar="FOLDER", help="write the case that fails to found.yaml there")
+    add("--quiet", action="store_true", help="no progress")  # fmt: skip
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Search, print what was found; return 0 if nothing, 1 if a case fails, 3 if the suite is at fault."""
+    _check(arguments)
+    from conformance.fuzz.search import search  # noqa: PLC0415 Hypothesis is an extra
+
+    name = adapters_to_run([arguments.implementation])[-1]
+    session = HostSession(
+        name, time_limit=arguments.time_limit, device=arguments.device, in_process=arguments.in_process,
+        memory_limit=int(arguments.memory_limit * 2**30),
+    )  # fmt: skip
+    with closing(session):
+        found = search(
+            session, examples=arguments.examples, seconds=arguments.seconds, start=arguments.seed,
+            deviations=load_deviations(arguments.deviations), progress=(lambda _: None) if arguments.quiet else _say,
+        )  # fmt: skip
+        identifier = session.implementation.id
+    sys.stdout.write(_summary(found, identifier))
+    if found.witness is None:
+        return 0
+    sys.stdout.write(_told(found.witness, name, arguments.output))
+    return 3 if found.witness.verdict == "void" else 1
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    if arguments.examples < 1:
+        raise UsageError(f"--examples is {arguments.examples}, expected at least 1")
+    if not arguments.seconds > 0:
+        raise UsageError(f"--seconds is {arguments.seconds:g}, expected a number above 0")
+    check_time_limit(arguments.time_limit)
+    check_memory_limit(arguments.memory_limit)
+    if importlib.util.find_spec("hypothesis") is None:
+        raise UsageError("fuzz draws its cases with Hypothesis, which is not installed",
+                         hint="pip install 'batchnorm-conformance[fuzz]'")  # fmt: skip
+
+
+def _say(found: Fuzzed) -> None:
+    sys.stderr.write(f"{found.examples} cases judged\n")
+
+
+def _summary(found: Fuzzed, identifier: str) -> str:
+    counts = ", ".join(f"{count} {verdict}" for verdict, count in found.verdicts.most_common())
+    known = f"; {found.known.total()} as recorded" if found.known else ""
+    return f"{identifier}: {found.examples} cases drawn in {found.seconds:.0f} s ({counts}){known}\n"
+
+
+def _told(witness: Witness, adapter: str, folder: Path | None) -> str:
+    from conformance.fuzz.text import case_file, entry  # noqa: PLC0415
+
+    made: dict[str, Any] = entry(witness.case, _NAME, witness.case.fact, witness.clauses)
+    text = case_file([made], "Found by fuzzing")
+    written = folder or Path("found")
+    asked = shlex.join(["conformance", "run", f"--adapter={adapter}", f"--cases={written}"])
+    told = f"\n{witness.verdict}: {witness.explanation}\n\n{text}\n"
+    repro = shlex.join(["conformance", "repro", f"found/{_NAME}", adapter, f"--cases={written}"])
+    alone = f"as a script: {repro}\n" if _repeats(adapter, witness) else ""
+    if folder is None:
+        return f"{told}again: with this in {written}/found.yaml (--output {written} writes it), {asked}\n{alone}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "found.yaml").write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ResultsError(f"{folder}: cannot write found.yaml: {error.strerror or error}") from error
+    return f"{told}again: {asked}\n{alone}"
+
+
+def _repeats(adapter: str, witness: Witness) -> bool:
+    """Tell whether ``conformance repro`` can write a script of the case for the implementation."""
+    held = frozenset(name for name in generate(witness.case) if ":" not in name)
+    try:
+        writer_for(adapter, witness.case, held)
+    except ConformanceError:
+        return False
+    return True

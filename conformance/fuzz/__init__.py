@@ -1,0 +1,1 @@
+"""Cases that nobody thought of: drawn within the definition, judged by the oracle, shrunk to a minimal one."""
