@@ -18,7 +18,8 @@ Key: TypeAlias = tuple[int, str]
 class Expected:
     """A value in canonical layout, the dtype it is to have, and its error bounds, element-wise.
 
-    ``tight`` is what blocked summation achieves, ``plain`` the worst case of any stable order.
+    ``tight`` is what blocked summation achieves, ``plain`` the worst case of any stable order. Of a value that is not
+    finite the bounds are 0, or NaN where any number will do that is not finite.
     """
 
     value: Array

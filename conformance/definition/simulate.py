@@ -43,15 +43,16 @@ from conformance.definition.writer import Writer
 __all__ = ["simulate"]
 
 
-def simulate(case: Case, arrays: Mapping[str, Array], rules: Rules) -> Prediction:
+def simulate(case: Case, arrays: Mapping[str, Array], rules: Rules, *, until: int | None = None) -> Prediction:
     """Predict all quantities of ``case`` on the inputs of ``corpus.inputs.generate``, under ``rules``.
 
     Computed in float64 for cases up to float32, in long double for float64 cases; the bounds
-    include the oracle's own rounding.
+    include the oracle's own rounding. ``until`` is the last step to predict, from 1; what comes after
+    a step changes nothing of it.
     """
     with np.errstate(over="ignore", divide="ignore", invalid="ignore", under="ignore"):
         simulation = _Simulation(case, arrays, rules)
-        for number, step in enumerate(case.program, start=1):
+        for number, step in enumerate(case.program[:until], start=1):
             simulation.take(number, step)
         return simulation.written.prediction
 
@@ -170,6 +171,7 @@ class _Simulation:
         mode, may_move = self._effective(asked)
         # Replicas with synchronised statistics are one batch, cut into pieces.
         x = np.concatenate([self.arrays[f"x:{label}"] for label in step.labels])
+        self.written.poisoned |= not bool(np.isfinite(x.astype(self.wide)).all())
         mask = self.arrays.get(f"mask:{step.labels[0]}") if step.masked else None
         weights = None if mask is None else mask.reshape(1, -1).astype(self.wide)
         rows = by_channel(x.astype(self.wide))

@@ -24,6 +24,8 @@ class Writer:
         self.layer, self.precision = layer, precision
         #: The undeclared choice on which everything from now on depends.
         self.undetermined: str | None = None
+        #: Whether an input was not finite: from then on any number that is not finite is as good as another.
+        self.poisoned = False
         self.prediction: dict[Key, Predicted] = {}
 
     def rows(self, number: int, name: str, value: Array, bound: Array, shape: tuple[int, ...]) -> None:
@@ -69,6 +71,7 @@ class Writer:
             self.unknown(number, name, self.undetermined)
             return
         value = overflowed(value, dtype)
-        # What is not finite is expected as it is; a finite value beside it keeps its own bound.
-        bound = np.where(np.isfinite(value), bound.astype(np.float64), 0)
+        # What is not finite is expected as it is, or, where an input was not, as any that is not finite: orders of
+        # summation make NaN or an infinity of it. A finite value beside it keeps its own bound.
+        bound = np.where(np.isfinite(value), bound.astype(np.float64), np.nan if self.poisoned else 0)
         self.prediction[number, name] = Expected(value=value, tight=bound[0], plain=bound[1], dtype=dtype)

@@ -56,19 +56,23 @@ class Comparison:
 
 
 def compare(observed: Array, expected: Expected) -> Comparison | Mismatch:
-    """Compare shape and dtype first, then values: a NaN equals a NaN, an infinity itself, and nothing else."""
+    """Compare shape and dtype first, then values: a NaN equals a NaN, an infinity itself, and nothing else.
+
+    Where the bound is NaN, they equal each other too.
+    """
     if observed.shape != expected.value.shape:
         return Mismatch(f"shape {observed.shape}, expected {expected.value.shape}")
     if observed.dtype.name != expected.dtype:
         return Mismatch(f"dtype {observed.dtype.name}, expected {expected.dtype}")
-    return Comparison(observed, expected, _gap(observed.astype(expected.value.dtype), expected.value))
+    return Comparison(observed, expected, _gap(observed.astype(expected.value.dtype), expected.value, expected.plain))
 
 
 def apart(one: Expected, other: Expected) -> bool:
     """Tell whether two predictions differ in shape or dtype, or by more than the sum of their bounds anywhere."""
     if one.value.shape != other.value.shape or one.dtype != other.dtype:
         return True
-    return not bool(_inside(_gap(one.value, other.value), one.plain + other.plain).all())
+    allowed = one.plain + other.plain
+    return not bool(_inside(_gap(one.value, other.value, allowed), allowed).all())
 
 
 def widened(reference: Expected, declared: Expected) -> bool:
@@ -84,12 +88,16 @@ def distance(one: Expected, observed: Array, unit: Array) -> float:
     return float(_over(comparison.error, unit).max(initial=0.0))
 
 
-def _gap(one: Array, other: Array) -> Array:
-    """Return the distance element by element; a NaN is at no distance from a NaN, at an infinite one from a number."""
+def _gap(one: Array, other: Array, allowed: Array) -> Array:
+    """Return the distance element by element; a NaN is at no distance from a NaN, at an infinite one from a number.
+
+    Where the bound is NaN, all that is not finite is alike.
+    """
     with np.errstate(invalid="ignore", over="ignore"):
         gap: Array = np.abs(one - other).astype(np.float64)
         if not np.isfinite(gap).all():
             same = (one == other) | (np.isnan(one) & np.isnan(other))
+            same |= np.isnan(allowed) & ~np.isfinite(one) & ~np.isfinite(other)
             gap = np.where(same, 0.0, np.where(np.isnan(gap), np.inf, gap))
     return gap
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -15,7 +15,7 @@ from conformance.verdict.oracle import Question
 
 __all__ = ["Explanation", "explain"]
 
-#: Pairs are tried in the order of the table up to this many; a case costs about 1 ms each.
+#: Pairs are tried in the order of the table up to this many; a step costs up to 1 ms each.
 _MOST_PAIRS = 600
 
 
@@ -57,7 +57,7 @@ def explain(
     found = _matches(question, singles, observed, wanted, base)
     left = [key for key in wanted if not found[key].matches]
     if left:
-        pairs = _pairs(question, rules, singles, left)
+        pairs = _pairs(question, rules, singles, observed, left)
         for key, explanation in _matches(question, pairs, observed, left, base).items():
             if explanation.matches or explanation.distance < found[key].distance:
                 found[key] = explanation
@@ -144,18 +144,32 @@ def _same_key_differs(expected: Expected, unit: Expected) -> bool:
 
 
 def _pairs(
-    question: Question, rules: Rules, singles: Mapping[tuple[str, ...], Rules], left: Iterable[Key]
-) -> dict[tuple[str, ...], Rules]:
-    """Combine the variants that have an effect on what is left to explain."""
-    base = question.predict(rules)
-    effective = [names[0] for names, changed in singles.items() if _affects(base, question.predict(changed), left)]
-    pairs = {pair: apply(pair, rules) for pair in combinations(effective, 2)}
-    return {pair: changed for pair, changed in list(pairs.items())[:_MOST_PAIRS] if changed not in singles.values()}
+    question: Question, rules: Rules, singles: Mapping[tuple[str, ...], Rules], observed: Mapping[Key, Outcome],
+    left: Sequence[Key],
+) -> dict[tuple[str, ...], Rules]:  # fmt: skip
+    """Combine variants that each change the same of what is left to explain; keep the pairs that may account for it.
+
+    A pair is sought by the first step that has something left: its predictions end there. Where none
+    fits anything of that step, none is sought by the later ones.
+    """
+    first = min(number for number, _ in left)
+    keys = [key for key in left if key[0] == first]
+    base = question.predict(rules, until=first)
+    effects = {
+        names[0]: {key for key in keys if _affects(base, question.predict(changed), key)}
+        for names, changed in singles.items()
+    }
+    together = [pair for pair in combinations(effects, 2) if effects[pair[0]] & effects[pair[1]]]
+    pairs = {pair: apply(pair, rules) for pair in together[:_MOST_PAIRS]}
+    known = set(singles.values())
+    return {pair: changed for pair, changed in pairs.items() if changed not in known and _any_fits(
+        question.predict(changed, until=first), observed, keys)}  # fmt: skip
 
 
-def _affects(base: Prediction, changed: Prediction, keys: Iterable[Key]) -> bool:
-    for key in keys:
-        one, other = base.get(key), changed.get(key)
-        if isinstance(one, Expected) and isinstance(other, Expected) and apart(one, other):
-            return True
-    return False
+def _any_fits(prediction: Prediction, observed: Mapping[Key, Outcome], keys: Iterable[Key]) -> bool:
+    return any(_fit(prediction.get(key), observed.get(key), None).fits for key in keys)
+
+
+def _affects(base: Prediction, changed: Prediction, key: Key) -> bool:
+    one, other = base.get(key), changed.get(key)
+    return isinstance(one, Expected) and isinstance(other, Expected) and apart(one, other)

@@ -22,14 +22,14 @@ class Question:
     def __init__(self, case: Case, arrays: Mapping[str, NDArray[Any]] | None = None) -> None:
         self.case = case
         self.arrays = generate(case) if arrays is None else arrays
-        self._predictions: dict[Rules, Prediction] = {}
+        self._predictions: dict[tuple[Rules, int | None], Prediction] = {}
 
     def scratch(self) -> Question:
         """Return the same question without what was predicted: for the many predictions that an explanation tries."""
         return Question(self.case, self.arrays)
 
-    def predict(self, rules: Rules) -> Prediction:
-        """Return the prediction under ``rules``."""
-        if rules not in self._predictions:
-            self._predictions[rules] = simulate(self.case, self.arrays, rules)
-        return self._predictions[rules]
+    def predict(self, rules: Rules, *, until: int | None = None) -> Prediction:
+        """Return the prediction under ``rules``, up to the step ``until`` if one is given."""
+        if (rules, until) not in self._predictions:
+            self._predictions[rules, until] = simulate(self.case, self.arrays, rules, until=until)
+        return self._predictions[rules, until]

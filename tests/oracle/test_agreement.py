@@ -77,7 +77,8 @@ def misfits(precise: ModuleType, case: Case, dialect: Dialect) -> Iterator[str]:
         assert isinstance(expected, Expected)
         assert isinstance(bound, Expected)
         seen.add((number, name))
-        error, allowed = precise.distance(expected.value[index], value), bound.tight[index] * finer + precise.OWN_ERROR
+        error = precise.distance(expected.value[index], value)
+        allowed = np.nan_to_num(bound.tight[index]) * finer + precise.OWN_ERROR
         if error > allowed:
             yield f"{case.id} step {number} {name}{list(index)}: {value}, off by {error:.3g}, allowed {allowed:.3g}"
     unseen = {key for key, expected in first.items() if isinstance(expected, Expected)} - seen
