@@ -24,6 +24,7 @@ _README = """\
 This folder is a bundle of the conformance suite for batch normalisation. Answer every file requests/NAME with a
 file answers/LABEL/NAME, and bring the folder back: conformance import FOLDER --output RUN.
 
+    MATLAB   runners/matlab/README.md of the suite's repository
     Python   python -m conformance.bundle.answer FOLDER ADAPTER
     others   docs/bundles.md
 """

@@ -17,6 +17,7 @@ from conformance.corpus.select import in_set
 from conformance.definition.clauses import CLAUSES
 from conformance.errors import UsageError
 from conformance.host.configuration_schema import hosts_schema_text
+from conformance.modelled.page import modelled_page
 from conformance.trial.choices import indistinct_options
 from conformance.verdict.deviations import load_deviations
 from conformance.verdict.deviations_check import faults_of
@@ -84,6 +85,7 @@ def generated() -> dict[str, str]:
         "docs/coverage.md": coverage_page([case for definition in definitions for case in definition.cases]),
         "docs/reported_bugs.md": reported_page(definitions),
         "docs/deviations.md": deviations_page(),
+        "docs/modelled.md": modelled_page(),
         "cases/case.schema.json": schema_text(),
         "docs/hosts.schema.json": hosts_schema_text(),
     }

@@ -15,6 +15,7 @@ from conformance.definition.variants import VARIANTS
 from conformance.engine.adapters import configured_hosts
 from conformance.errors import UsageError
 from conformance.host.configuration import ConfiguredHost
+from conformance.modelled.systems import MODELS
 
 __all__ = ["SUMMARY", "configure", "execute"]
 
@@ -58,6 +59,7 @@ def _implementations(specs: Iterable[AdapterSpec], hosts: Iterable[ConfiguredHos
     """Yield a line for each: name, version, execution, whether it runs by default; or how to install it.
 
     Of a host by command version and execution are known once it is started; its line has the command.
+    Those that cannot be run here, and are modelled, come last.
     """
     table = [
         (spec.name, spec.version or "-", spec.execution, "default" if spec.default else "optional",
@@ -65,6 +67,7 @@ def _implementations(specs: Iterable[AdapterSpec], hosts: Iterable[ConfiguredHos
         for spec in specs
     ]  # fmt: skip
     table += [(host.name, "-", "-", "host", shlex.join(host.command)) for host in hosts]
+    table += [(model.name, model.version, "eager", "modelled", "") for model in MODELS.values()]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for row in table:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -28,6 +28,8 @@ from conformance.engine.resume import NOTHING, Finished, check_same
 from conformance.errors import AdapterError, UnstartedError, UsageError
 from conformance.host.configuration import ConfiguredHost
 from conformance.host.session import HostSession
+from conformance.modelled.model import modelled_cells
+from conformance.modelled.systems import MODELS
 from conformance.results.read import RESULTS_NAME, read_results
 from conformance.results.summary import render
 from conformance.verdict.deviations import Deviation
@@ -66,6 +68,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="that an implementation may hold in memory (default: what the machine has)")
     add("--device", choices=("cpu", "cuda"), default="cpu", help="where implementations compute (default: cpu)")
     add("--in-process", action="store_true", help="run adapters without a host process, for debuggers")
+    add("--modelled", action="store_true",
+        help="add columns, marked so, of systems that cannot be run here: matlab, flux, lux")
     add("--quiet", action="store_true", help="no progress")  # fmt: skip
 
 
@@ -91,6 +95,8 @@ def execute(arguments: argparse.Namespace) -> int:
     try:
         whole = kept is not None and kept.complete
         failed = [] if whole else _run(arguments, cases, names, hosts, deviations, recorder, finished)
+        if arguments.modelled and not whole:
+            _model(cases, recorder, finished)
     except BaseException:
         recorder.close()
         raise
@@ -150,6 +156,16 @@ def _starter(arguments: argparse.Namespace, name: str, host: ConfiguredHost | No
         HostSession, name, time_limit=arguments.time_limit, device=arguments.device, in_process=arguments.in_process,
         memory_limit=int(arguments.memory_limit * 2**30), host=host,
     )  # fmt: skip
+
+
+def _model(cases: Sequence[Case], recorder: Recorder, finished: Finished) -> None:
+    """Add what is modelled; a system that answered for itself in this run is not."""
+    answered = {column.name for column in recorder.columns if column.provenance != "modelled"}
+    for model in MODELS.values():
+        if model.name not in answered:
+            there = finished.by(model.implementation)
+            for cell in modelled_cells([case for case in cases if case.id not in there], [model]):
+                recorder.add(cell)
 
 
 def _exit_code(recorder: Recorder, failed: list[AdapterError], idle: list[str]) -> int:

@@ -11,7 +11,7 @@ UNDECLARED = "undeclared"
 
 RunningVariance = Literal["sample", "population", "over-n-1-epsilon", "sample-over-n-1-epsilon"]
 Momentum = Literal["new", "old"]
-Constants = Literal["own", "float32", "float32 each", "float32 momentum"]
+Constants = Literal["own", "float32", "float32 each", "float32 new", "float32 momentum"]
 FirstUpdate = Literal["blend", "replace", "debias"]
 UpdateGradient = Literal["undeclared", "detached", "differentiable"]
 Recomputation = Literal["undeclared", "once", "again"]
@@ -33,7 +33,8 @@ class Dialect:
     and the last. ``momentum`` says what the number given to the layer, seen through its adapter,
     weighs: the ``new`` batch or the ``old`` state. ``constants`` are epsilon and the weight of the old
     state: as they are, or kept in ``float32`` whatever the layer's dtype, which a float64 layer shows; in
-    ``float32 each`` so is the weight of the batch; in ``float32 momentum`` that weight alone is.
+    ``float32 each`` so is the weight of the batch; in ``float32 new`` epsilon and the weight of the batch are, the
+    old state's is 1 minus that; in ``float32 momentum`` the weight of the batch alone is.
     ``recomputation``: whether a forward that the
     backward does ``again`` moves the state again. A ``frozen`` layer in train uses batch statistics
     and moves its state (``A``), leaves it (``B``), or uses the running statistics (``C``).

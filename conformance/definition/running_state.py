@@ -65,7 +65,7 @@ def update_weight(k: int, momentum: float | None, rules: Rules) -> np.longdouble
         return weight / settled(k, weight)
     if rules.dialect.constants == "own":
         return weight
-    if rules.dialect.constants == "float32 momentum":
+    if rules.dialect.constants in ("float32 new", "float32 momentum"):
         return one * np.float32(weight)
     # Where constants are kept in float32, that of the state is the weight of the old one.
     weight = one - np.float32(one - weight)

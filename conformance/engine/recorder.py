@@ -116,6 +116,11 @@ class Recorder:
             self._rewrite()
 
     @property
+    def columns(self) -> Collection[ImplementationRow]:
+        """Return the columns that are known."""
+        return self._columns.values()
+
+    @property
     def cells(self) -> int:
         """Return how many cells were written."""
         return self._writer.cells

@@ -19,9 +19,11 @@ _COUNTED = {"differs": "differ"}
 
 
 def lead(grid: Grid) -> Markup:
-    """Return the whole report in one sentence."""
-    numbers = Counter(cell.verdict for cell in grid.results.cells)
-    total = count(len(grid.results.cells), "cell")
+    """Return the whole report in one sentence; what was not executed anywhere is counted apart."""
+    modelled = {row.id for row in grid.results.run.implementations if row.provenance == "modelled"}
+    answered = [cell for cell in grid.results.cells if cell.implementation not in modelled]
+    numbers = Counter(cell.verdict for cell in answered)
+    total = count(len(answered), "cell")
     failing = [
         element("a", f"{numbers[verdict]:,} {_COUNTED.get(verdict, verdict)}", href=link(v=verdict))
         for verdict in _NAMES if verdict in FAILING and numbers[verdict]
@@ -37,11 +39,15 @@ def lead(grid: Grid) -> Markup:
         parts += [", ", element("a", f"{numbers['open']:,} are open", href="#open"), " (no answer is right)"]
     if numbers["unsupported"]:
         parts += [", ", element("a", f"{numbers['unsupported']:,} are unsupported", href="#absent")]
+    aside = ""
+    if modelled:
+        predicted = len(grid.results.cells) - len(answered)
+        aside = f" {count(predicted, 'cell')} of {count(len(modelled), 'column')} more are modelled, not executed."
     if not failing:
-        return element("p", parts, "; none fails.", class_="lead")
+        return element("p", parts, "; none fails.", aside, class_="lead")
     listed = [part for one in failing for part in (", ", one)][1:]
     number = sum(numbers[verdict] for verdict in FAILING)
-    return element("p", parts, f"; {number:,} fail{'s' if number == 1 else ''}: ", listed, ".", class_="lead")
+    return element("p", parts, f"; {number:,} fail{'s' if number == 1 else ''}: ", listed, ".", aside, class_="lead")
 
 
 def facts(grid: Grid) -> Markup:

@@ -40,9 +40,10 @@ PROVENANCE = {
 
 
 def label(row: ImplementationRow) -> str:
-    """Return what a sentence calls a column: name, version and, unless they are the usual, mode and device."""
+    """Return what a sentence calls a column: name, version and, unless they are the usual, mode, device, provenance."""
     unusual = [part for part, usual in ((row.execution, "eager"), (row.device, "cpu")) if part != usual]
-    return " ".join((row.name, version(row), *unusual))
+    elsewhere = [] if row.provenance == "executed" else [f"({row.provenance})"]
+    return " ".join((row.name, version(row), *unusual, *elsewhere))
 
 
 def version(row: ImplementationRow) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import msgspec
 
@@ -20,8 +20,9 @@ def merge(results: Sequence[Results], names: Sequence[str] = (), *, apart: bool 
     """Return the union of cases, implementations and cells; the first text of a case is kept.
 
     Columns of one id that the files describe differently get ids of their own, see ``apart``. A cell that
-    several files hold is kept once if they give it the same verdict. ``runs`` of the merged run row tells
-    what each file was, and notes where its corpus differed.
+    several files hold is kept once if they give it the same verdict. A modelled column gives way to one of the
+    same name that was executed or recorded. ``runs`` of the merged run row tells what each file was, and notes
+    where its corpus differed.
 
     Args:
         results: what to merge, at least one.
@@ -35,7 +36,7 @@ def merge(results: Sequence[Results], names: Sequence[str] = (), *, apart: bool 
     if not results:
         raise ResultsError("nothing to merge", hint="name at least one results file")
     labels = list(names) or [f"results {position}" for position in range(1, len(results) + 1)]
-    results = tell_apart(results, verdicts=apart)
+    results = tell_apart(_without_outdated_models(results), verdicts=apart)
     cases = _union_of_cases(results)
     columns = _union_of_columns(results, labels)
     return Results(
@@ -44,6 +45,27 @@ def merge(results: Sequence[Results], names: Sequence[str] = (), *, apart: bool 
         complete=all(one.complete for one in results),
         seconds=sum(one.seconds for one in results),
     )
+
+
+def _without_outdated_models(results: Sequence[Results]) -> list[Results]:
+    """Return the results without what was predicted of an implementation that some file has real answers of."""
+    answered = {row.name for one in results for row in one.run.implementations if row.provenance != "modelled"}
+    return [_without(one, {
+        row.id for row in one.run.implementations if row.provenance == "modelled" and row.name in answered
+    }) for one in results]  # fmt: skip
+
+
+def _without(one: Results, columns: Collection[str]) -> Results:
+    if not columns:
+        return one
+    replace = msgspec.structs.replace
+    kept = tuple(row for row in one.run.implementations if row.id not in columns)
+    parts = tuple(
+        replace(part, implementations=tuple(own for own in part.implementations if own not in columns))
+        for part in one.run.runs
+    )
+    cells = tuple(cell for cell in one.cells if cell.implementation not in columns)
+    return replace(one, run=replace(one.run, implementations=kept, runs=parts), cells=cells)
 
 
 def _merged_run(results: Sequence[Results], cases: dict[str, CaseRow], columns: dict[str, ImplementationRow]) -> RunRow:

@@ -49,6 +49,14 @@ def test_implementations(capsys: Captured) -> None:
     assert all(len(said) == 3 or "not installed; pip install" in " ".join(said) for said in lines.values())
 
 
+def test_modelled_systems(capsys: Captured) -> None:
+    """Systems that cannot be run here are listed as modelled, with the version that is modelled."""
+    assert 0 == main(["list", "--implementations"])
+    lines = {line.split()[0]: line.split()[1:] for line in capsys.readouterr().out.splitlines()}
+    assert [["R2024a", "eager", "modelled"], ["0.16.10", "eager", "modelled"]] == [lines["matlab"], lines["flux"]]
+    assert "modelled" in lines["lux"]
+
+
 def test_variants(capsys: Captured) -> None:
     """Every variant is a line with its sentence."""
     assert 0 == main(["list", "--variants"])
