@@ -25,6 +25,7 @@ This folder is a bundle of the conformance suite for batch normalisation. Answer
 file answers/LABEL/NAME, and bring the folder back: conformance import FOLDER --output RUN.
 
     MATLAB   runners/matlab/README.md of the suite's repository
+    Julia    runners/flux/README.md
     Python   python -m conformance.bundle.answer FOLDER ADAPTER
     others   docs/bundles.md
 """

@@ -26,7 +26,7 @@ __all__ = ["AREAS", "Evidence", "Model", "modelled_cells", "speaks_of"]
 
 #: Areas of the definition that formulas and dialect settle. Of rounding, 16 bits, memory, kernels, and
 #: what the definition is silent about, only an execution can tell; so it is with higher derivatives.
-AREAS = frozenset({"1", "2", "3", "4", "5", "6", "7", "8", "10", "11"})
+AREAS = frozenset({"1", "2", "3", "4", "5", "6", "7", "8", "10", "11", "21"})
 
 #: How something is known: read in the source, said by the vendor, published by a user, or concluded from numbers.
 Kind: TypeAlias = Literal["source", "docs", "thread", "inferred"]
@@ -78,6 +78,9 @@ class Model:
             return Observation(dialect, unsupported=lacking)
         ran, yielded = play(self.adapter(case.layer), Run.of(case), generate(case))
         return observation_of(ran, Frame(b"", yielded))
+
+    def observe_apart(self, case: Case) -> None:
+        """Return nothing: a prediction is the same each time."""
 
 
 def _layer_of(dtype: Dtype) -> LayerConfig:

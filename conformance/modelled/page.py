@@ -22,7 +22,7 @@ rounding or bugs. So it has cells only where formulas and declared choices settl
 numerical quality, 16 bits, memory layout, NaN, execution, higher derivatives, and choices that nothing is known about.
 
 **It gives way.** Answer a [bundle](bundles.md) on a machine that has the system
-([MATLAB](../runners/matlab/README.md)), import it, and merge: a recorded
+([MATLAB](../runners/matlab/README.md), [Flux and Lux](../runners/flux/README.md)), import it, and merge: a recorded
 or executed column of the same name takes the place of the modelled one.
 
 Evidence is *source* (read in the code), *docs* (said by the vendor), or *inferred* (concluded from published numbers).

@@ -11,6 +11,7 @@ __all__ = ["FLUX", "LUX", "MATLAB", "MODELS"]
 
 _BATCHNORM = "https://www.mathworks.com/help/deeplearning/ref/dlarray.batchnorm.html"
 _FLUX = "https://github.com/FluxML/Flux.jl/blob/v0.16.10/src/layers/normalise.jl"
+_ZYGOTE = "https://github.com/FluxML/Zygote.jl/blob/master/src/lib/grad.jl"
 _LUX = "https://github.com/LuxDL/Lux.jl/blob/main/lib/LuxLib/src/impl/normalization.jl"
 
 
@@ -27,13 +28,20 @@ def _matlab(_: LayerConfig) -> Dialect:
 def _matlab_lacks(case: Case) -> str | None:
     if not case.tracked:
         return "the layer always keeps statistics"
-    return _cumulative(case)
+    return _mode_is_named(case) or _cumulative(case)
+
+
+def _mode_is_named(case: Case) -> str | None:
+    """Say that the mode is the caller's to name; Flux finds it out by the gradient call, as the formulas do."""
+    if any(step.automatic is not None for step in case.program):
+        return "the caller names the mode: there is none to find out"
+    return None
 
 
 def _flux(layer: LayerConfig) -> Dialect:
     return Dialect(
         constants="float32 new" if layer.param_dtype == "float64" else "own", statistics_gradient="leaf",
-        update_gradient="detached", frozen="A", untracked="batch",
+        update_gradient="detached", recomputation="again", frozen="A", untracked="batch",
     )  # fmt: skip
 
 
@@ -47,7 +55,7 @@ def _lux(layer: LayerConfig) -> Dialect:
 def _lux_lacks(case: Case) -> str | None:
     if case.shape.startswith("1x") and any(step.mode == "train" for step in case.program):
         return "it refuses to train on a batch of one"
-    return _cumulative(case)
+    return _mode_is_named(case) or _cumulative(case)
 
 
 MATLAB = Model(
@@ -70,6 +78,7 @@ FLUX = Model(
                  "Epsilon and momentum are Float32 by default, and f64(model) converts arrays only.", _FLUX),
         Evidence("statistics_gradient", "source", "In test mode the fields are arrays like any other.", _FLUX),
         Evidence("update_gradient", "source", "The update is declared non-differentiable.", _FLUX),
+        Evidence("recomputation", "source", "Zygote.checkpointed calls the layer again, in training mode.", _ZYGOTE),
         Evidence("frozen", "source", "Freezing is the optimiser's affair: the layer takes no notice of it.", _FLUX),
         Evidence("untracked", "source", "Without statistics those of the batch are used in test mode, too.", _FLUX),
     ),

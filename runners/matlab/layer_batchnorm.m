@@ -6,14 +6,14 @@ function layer = layer_batchnorm()
 %     create(config, arrays)                 L, with the parameters and the state of the case
 %     forward(L, x, mode, dy, wanted)        [y, L, g]: the output, the layer after it, and by name those
 %                                            gradients of sum(y .* dy) that WANTED lists
-%     state(L)                               struct of running_mean and running_var
+%     state(L), put_state(L, state)          struct of running_mean and running_var; L with it
 %   and, where it has them:
 %     derivatives(L, x, mode, dy, along, names, third)   struct of hvp_x, hvp_gamma, hvp_dy, third_x
 %     through_update(L, first, second, dy)   [dx, L]
 %     reload(L), freeze(L, on)               L
 %   Arrays have the size (spatial..., C, N), which is 'SSCB' for images; statistics and parameters C-by-1.
   layer = struct('describe', @describe, 'dialect', @dialect, 'lacks', @lacks_everywhere, 'create', @create, ...
-                 'forward', @forward, 'state', @state, 'derivatives', @derivatives, ...
+                 'forward', @forward, 'state', @state, 'put_state', @put_state, 'derivatives', @derivatives, ...
                  'through_update', @through_update, 'reload', @reload);
 end
 
@@ -73,6 +73,11 @@ function found = state(L)
   if L.config.tracked
     found = struct('running_mean', L.running_mean, 'running_var', L.running_var);
   end
+end
+
+function L = put_state(L, state)
+  L.running_mean = cast(state.running_mean, class(L.running_mean));
+  L.running_var = cast(state.running_var, class(L.running_var));
 end
 
 function found = derivatives(L, x, mode, dy, along, names, third)

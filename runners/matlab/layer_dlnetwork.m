@@ -2,7 +2,7 @@ function layer = layer_dlnetwork()
 %LAYER_DLNETWORK  batchNormalizationLayer in a dlnetwork, called by forward and predict; see layer_batchnorm.
 %   The state moves where it is put back, net.State = state: this is the user's part, and is done here.
   layer = struct('describe', @describe, 'dialect', @dialect, 'lacks', @lacks, 'create', @create, ...
-                 'forward', @forward_, 'state', @state, 'derivatives', @derivatives, 'reload', @reload, ...
+                 'forward', @forward_, 'state', @state, 'put_state', @put_state, 'derivatives', @derivatives, 'reload', @reload, ...
                  'freeze', @freeze);
 end
 
@@ -76,6 +76,12 @@ end
 function found = state(L)
   found = struct('running_mean', extractdata(reshape(value_of(L.net.State, 'TrainedMean'), [], 1)), ...
                  'running_var', extractdata(reshape(value_of(L.net.State, 'TrainedVariance'), [], 1)));
+end
+
+function L = put_state(L, state)
+  kind = class(L.given.running_mean);
+  L.net.State = filled(L.net.State, struct('TrainedMean', cast(state.running_mean, kind), ...
+                                           'TrainedVariance', cast(state.running_var, kind)));
 end
 
 function found = derivatives(L, x, mode, dy, along, names, third)

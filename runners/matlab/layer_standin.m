@@ -2,7 +2,7 @@ function layer = layer_standin()
 %LAYER_STANDIN  Batch normalisation in plain code, to try the plumbing without Deep Learning Toolbox.
 %   The formulas of the definition, second and third derivatives by truncated Taylor series along the direction.
   layer = struct('describe', @describe, 'dialect', @dialect, 'lacks', @lacks, 'create', @create, ...
-                 'forward', @forward, 'state', @state, 'derivatives', @derivatives, ...
+                 'forward', @forward, 'state', @state, 'put_state', @put_state, 'derivatives', @derivatives, ...
                  'through_update', @through_update, 'reload', @reload);
 end
 
@@ -85,6 +85,11 @@ function [dx, L] = through_update(L, first, second, dy)
   by_var = -0.5 * L.gamma .* r .^ 3 .* sum(D .* (Y - L.running_mean), 2);
   n = size(X, 2);
   dx = cast(back(L.config.momentum / n * (by_mean + 2 * by_var .* (X - mean(X, 2)))), class(first));
+end
+
+function L = put_state(L, state)
+  L.running_mean = cast(state.running_mean, class(L.running_mean));
+  L.running_var = cast(state.running_var, class(L.running_var));
 end
 
 function found = derivatives(L, x, mode, dy, along, names, third)

@@ -6,12 +6,15 @@ function answer = play_case(request, layer)
   program = calls_of(request.message.program);
   ran.dialect = layer.dialect(config);
   ran.unsupported = layer.lacks(config, program);
+  network = isfield(request.message, 'network') && ~isempty(request.message.network);
+  if network, ran.unsupported = 'this program builds single layers, no networks'; end
   if isempty(ran.unsupported), ran = rmfield(ran, 'unsupported'); end
   yielded = {};
   forwards = containers.Map('KeyType', 'char', 'ValueType', 'any');
   clock_ = tic;
   steps = {};
   try
+    if network, unsupported('network'); end
     built = layer.create(config, request.arrays);
     ran.create = fine();
   catch err
@@ -43,8 +46,9 @@ function program = calls_of(program)
 % Return the calls as a cell, with every field that a message may leave out.
   if isstruct(program), program = num2cell(program(:)); end
   defaults = struct('train', [], 'evaluate', [], 'backward', [], 'through_update', [], 'freeze', [], 'reload', [], ...
-                    'replicas', [], 'masked', false, 'recompute', false, 'name', [], 'gradients', [], 'hvp', [], ...
-                    'third', false, 'jvp', [], 'observe', []);
+                    'replicas', [], 'automatic', [], 'save', [], 'restore', [], 'average', [], 'converge', [], ...
+                    'times', 1, 'every', 1, 'masked', false, 'recompute', false, 'name', [], 'gradients', [], ...
+                    'hvp', [], 'third', false, 'jvp', [], 'observe', []);
   for k = 1:numel(program)
     call = defaults;
     for name = fieldnames(program{k})'
@@ -78,6 +82,17 @@ function [built, forwards, new] = take(layer, built, forwards, arrays, call, num
     built = method(built);
   elseif ~isempty(call.replicas)
     unsupported('forward_replicas');
+  elseif ~isempty(call.automatic)
+    unsupported('forward_automatic');
+  elseif ~isempty(call.save)
+    forwards(['state ' call.save]) = layer.state(built);
+  elseif ~isempty(call.restore)
+    built = layer.put_state(built, forwards(['state ' call.restore]));
+  elseif ~isempty(call.average)
+    built = layer.put_state(built, averaged(forwards, cellstr(call.average)));
+  elseif ~isempty(call.converge)
+    [built, mse] = converged(layer, built, arrays(['x:' call.converge]), call);
+    new{end + 1} = entry(number, 'mse', mse, 1);
   elseif call.masked
     unsupported('forward_masked');
   elseif call.recompute
@@ -87,6 +102,28 @@ function [built, forwards, new] = take(layer, built, forwards, arrays, call, num
   else
     [built, forwards, new] = forward(layer, built, forwards, arrays, call, number, rank);
   end
+end
+
+function state = averaged(forwards, names)
+% Return the average, in double precision, of the states that were kept under these names.
+  state = struct('running_mean', 0, 'running_var', 0);
+  for name = names(:)'
+    kept = forwards(['state ' name{1}]);
+    state.running_mean = state.running_mean + double(kept.running_mean) / numel(names);
+    state.running_var = state.running_var + double(kept.running_var) / numel(names);
+  end
+end
+
+function [built, mse] = converged(layer, built, x, call)
+% Train on one batch again and again; return how far evaluating is from the first training output.
+  ask = layer.forward;
+  seen = {ask(built, x, 'evaluate', [], {})};
+  for k = 1:call.times
+    [y, built] = ask(built, x, 'train', [], {});
+    if k == 1, target = double(y); end
+    if mod(k, call.every) == 0, seen{end + 1} = ask(built, x, 'evaluate', [], {}); end %#ok<AGROW>
+  end
+  mse = cellfun(@(y) mean((double(y(:)) - target(:)) .^ 2), seen);
 end
 
 function [after, forwards, new] = forward(layer, built, forwards, arrays, call, number, rank)
