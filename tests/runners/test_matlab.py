@@ -23,6 +23,7 @@ OCTAVE = shutil.which("octave-cli")
 PATTERNS = [
     "normalise/*", "layout/*", "gradients_train/*", "gradients_evaluate/*", "higher_order/*", "state_moves/*",
     "running_stats/*", "low_precision/*", "frozen/*", "saving/*", "update_gradient/*",
+    "scenarios/siamese/*", "scenarios/convergence/*",
 ]  # fmt: skip
 
 pytestmark = [
