@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from typing import Any
 
 import haiku
@@ -13,7 +12,7 @@ import numpy as np
 
 from conformance.adapters.contract import Adapter as BaseAdapter
 from conformance.adapters.contract import Implementation, LayerConfig, State
-from conformance.adapters.shared.jax import Replicated, Variables, needs_state, refuses_replicas
+from conformance.adapters.shared.jax import Replicated, Variables, needs_state, refuses_replicas, through_bytes
 from conformance.corpus.case import Case
 from conformance.definition.dialect import Dialect
 
@@ -136,9 +135,9 @@ class _Layer(Replicated):
                 self.variables |= {f"hidden_{name}": fresh, f"count_{name}": jnp.zeros((), jnp.int32)}
 
     def reload(self) -> _Layer:
-        """Pickle parameters and state, as Haiku's guide does, for a new layer."""
+        """Write parameters and state as safetensors and read them, for a new layer."""
         fresh = _Layer(self.config, {}, self.execution)
-        fresh.variables = _flat(*pickle.loads(pickle.dumps(self._trees(self.variables))))  # noqa: S301 our own bytes
+        fresh.variables = through_bytes(self.variables)
         return fresh
 
 

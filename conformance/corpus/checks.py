@@ -9,7 +9,10 @@ from conformance.corpus.case import Case, Step, parse_shape
 from conformance.corpus.marks import Node, fault
 from conformance.definition.clauses import CLAUSES
 
-__all__ = ["check_case"]
+__all__ = ["MOST_VALUES", "check_case"]
+
+#: All inputs of a case together: a gigabyte in float64.
+MOST_VALUES = 2**27
 
 
 def check_case(case: Case, node: Node) -> None:
@@ -20,6 +23,7 @@ def check_case(case: Case, node: Node) -> None:
             of something that the step does not depend on.
     """
     _check_clauses(case, node)
+    _check_size(case, node)
     _check_inputs(case, node)
     _check_gradients(case, node)
 
@@ -35,6 +39,16 @@ def _check_clauses(case: Case, node: Node) -> None:
                 item.mark,
                 f"found clause {number}, expected one of the definition, as {', '.join(near) or '1.1'}",
             )
+
+
+def _check_size(case: Case, node: Node) -> None:
+    """Refuse what would fill the memory, before any of it is made."""
+    shapes = [case.input(label).shape or case.shape for step in case.steps for label in step.labels]
+    count = case.repeat * sum(prod(parse_shape(shape)) for shape in shapes)
+    if count > MOST_VALUES:
+        place = node.mapping.get("shape", node)
+        found = f"found {count:.3g} values in all inputs ({shapes[0]} ...)"
+        fault(place.mark, f"{found}, expected at most {MOST_VALUES:.3g}")
 
 
 def _check_inputs(case: Case, node: Node) -> None:

@@ -41,7 +41,9 @@ def cases(draw: st.DrawFn) -> Case:
         layer["param_dtype"] = draw(_rarely(None, dtype))
     offset = draw(st.sampled_from(_OFFSETS.get(dtype, _OFFSETS[None])))
     scale = draw(st.sampled_from(_SCALES.get(dtype, _SCALES[None])))
-    steps = draw(_programs(layer, kind="higher" if not offset and scale == 1 and draw(st.booleans()) else "first"))
+    # Higher derivatives where their bounds, which are measured, hold: in full precision, with running statistics.
+    determined = not offset and scale == 1 and layer["tracked"] and dtype in ("float32", "float64")
+    steps = draw(_programs(layer, kind="higher" if determined and draw(st.booleans()) else "first"))
     return Case(
         id="fuzz/drawn", fact=_FACT, clauses=("1.1",), shape=shape, steps=steps,
         x=Inputs(offset=float(offset), scale=float(scale)), repeat=draw(_repeats(steps)), **layer,
@@ -137,7 +139,8 @@ def _replicas(draw: st.DrawFn, layer: dict[str, Any], written: _Written) -> Step
 
 
 def _through_update(draw: st.DrawFn, layer: dict[str, Any], written: _Written) -> Step:
-    if not layer["tracked"]:
+    # Its bound knows nothing of what a state that is stored in 16 bits has lost on the way.
+    if not layer["tracked"] or layer.get("param_dtype") is not None or written.frozen:
         return _forward(draw, layer, written)
     return Step(through_update=(f"{written.label}1", f"{written.label}2"))
 

@@ -38,7 +38,7 @@ def answer_of(frame: Frame, kind: type[T]) -> tuple[T, Frame]:
         if failed.error is not None:
             raise Fault(failed.error)
         return msgspec.json.decode(frame.message, type=kind), frame
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
         raise HostError(f"malformed answer: {error}; it starts with {frame.message[:200]!r}") from None
 
 

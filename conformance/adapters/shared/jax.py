@@ -14,9 +14,11 @@ import numpy as np
 
 from conformance.adapters.contract import Array, LayerConfig, State
 from conformance.corpus.case import Case, parse_shape, values_per_channel
+from conformance.host.frames import Frame, decode, encode
 
 __all__ = [
     "REPLICA", "Forward", "Layer", "Masked", "Replicated", "Variables", "WideState", "needs_state", "refuses_replicas",
+    "through_bytes",
 ]  # fmt: skip
 
 #: Arrays by name: ``gamma``, ``beta``, ``running_mean``, ``running_var``, shape ``(C,)``, and what else a layer keeps.
@@ -223,3 +225,9 @@ class Forward:
 def _along(function: Callable[[Any], Any], v: Any) -> Callable[[Any], Any]:
     """Return the derivative of a function along ``v``, by forward mode."""
     return lambda x: jax.jvp(function, (x,), (v,))[1]
+
+
+def through_bytes(variables: Variables) -> Variables:
+    """Return the variables as a new process would find them: written as one safetensors image, and read."""
+    image = encode(Frame(b"{}", {name: np.asarray(value) for name, value in variables.items()}))
+    return {name: jnp.asarray(array) for name, array in decode(image).arrays.items()}
