@@ -161,3 +161,11 @@ def test_a_folder_that_may_not_be_written(run: Runs, tmp_path: Path) -> None:
     code, told = run(*ASKED, f"--output={tmp_path / 'inside'}")
     tmp_path.chmod(0o700)
     assert (2, True) == (code, "Permission denied" in told)
+
+
+def test_any_number_of_workers_finds_the_same(run: Runs, tmp_path: Path) -> None:
+    """One worker and three write the same content: inputs, verdicts and numbers do not hang on who asks when."""
+    for workers in (1, 3):
+        asked = [option for option in ASKED if not option.startswith("--workers")]
+        assert (0, "") == run(*asked, f"--workers={workers}", f"--output={tmp_path / str(workers)}")
+    assert content(read_results(tmp_path / "1")) == content(read_results(tmp_path / "3"))
