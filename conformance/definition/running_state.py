@@ -59,13 +59,15 @@ def update_weight(k: int, momentum: float | None, rules: Rules) -> np.longdouble
             "average": one / k, "momentum 0.1": 0.1 * one, "momentum 0": 0 * one, "late": one / (k + 1), "last": one,
         }[rules.cumulative]  # fmt: skip
     weight = momentum * one if rules.dialect.momentum == "new" else one - momentum
+    if rules.dialect.constants == "float32 momentum":
+        weight = one * np.float32(weight)
     if rules.dialect.first_update == "replace" and k == 1:
         return one
     if rules.dialect.first_update == "debias" and weight > 0:
         return weight / settled(k, weight)
-    if rules.dialect.constants == "own":
+    if rules.dialect.constants in ("own", "float32 momentum"):
         return weight
-    if rules.dialect.constants in ("float32 new", "float32 momentum"):
+    if rules.dialect.constants == "float32 new":
         return one * np.float32(weight)
     # Where constants are kept in float32, that of the state is the weight of the old one.
     weight = one - np.float32(one - weight)

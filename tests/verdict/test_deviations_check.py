@@ -38,7 +38,8 @@ def test_the_suites_own_records_hold() -> None:
 
 def test_the_suites_own_records_are_of_its_adapters() -> None:
     """Every record of the suite is of an implementation that one of its adapters puts to it."""
-    assert [] == strangers(load_deviations(), {name.partition(":")[0] for name in known()})
+    by_command = {"keras-2"}  # of matrix.yaml: an environment of its own, beside today's Keras
+    assert [] == strangers(load_deviations(), {name.partition(":")[0] for name in known()} | by_command)
 
 
 def test_a_fitting_record_holds(record: Records, cases: Sequence[Case]) -> None:
