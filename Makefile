@@ -5,6 +5,8 @@ WORKERS ?= 2
 # README.md tells which address. Empty: wherever pip looks by itself.
 TORCH_WHEELS ?=
 PYTEST_ARGS ?=
+# Options for `make matrix`, e.g. MATRIX_ARGS="--only tfjs".
+MATRIX_ARGS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -14,7 +16,7 @@ INSTALLED := $(VENV)/installed
 SHELL := /bin/bash
 
 .DEFAULT_GOAL := report
-.PHONY: help report test lint corpus docs picture versions wheel clean
+.PHONY: help report test lint corpus docs picture versions matrix wheel clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -44,11 +46,14 @@ versions: $(INSTALLED) ## the corpus on other versions, by tox, merged into repo
 	-$(BIN)/tox run
 	$(BIN)/conformance merge reports/*-[0-9]*/results.jsonl --output reports/versions
 
+matrix: $(INSTALLED) ## every environment of matrix.yaml in one report: reports/matrix/index.html
+	$(BIN)/python tools/matrix.py $(MATRIX_ARGS) -- --workers $(WORKERS)
+
 wheel: $(INSTALLED) ## a wheel with the corpus inside, in dist/
 	$(BIN)/python -m pip wheel --no-deps --no-build-isolation --wheel-dir dist .
 
 clean: ## all that make and tox made
-	rm -rf $(VENV) .tox reports dist build .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .tox .matrix reports dist build .pytest_cache .mypy_cache .ruff_cache
 
 # One call of pip, so that everything is resolved together; the stamp is written when all of it is there.
 $(INSTALLED): $(CONSTRAINTS) pyproject.toml
