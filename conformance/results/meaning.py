@@ -52,6 +52,8 @@ def observed_changes(
         found = {
             change for row in new.quantities if (row.step, row.name) in before
             for change in _changes(before[row.step, row.name], row, usual)
+            # What both declare alike and deviate as declared is no change: a case need not tell every choice.
+            if not (was.dialect.get(change[0]) == now.dialect.get(change[0]) and old.verdict == new.verdict == "deviates")
         }  # fmt: skip
         for change in found:
             counts[change] = counts.get(change, 0) + 1

@@ -108,3 +108,13 @@ def test_what_is_declared_is_not_told_twice(results: Maker) -> None:
     old = results({("a/one", OLD): "deviates"}, variant="population running variance", dialect="population")
     (change,) = diff(old, results({("a/one", NEW): "agrees"})).meanings
     assert ("running variance: population -> sample", True) == (str(change), change.declared)
+
+
+def test_what_is_declared_alike_has_not_changed(results: Maker) -> None:
+    """Where both runs deviate as declared, a choice that only one explanation names is no change."""
+    old = results({("a/one", OLD): "deviates"}, variant="population running variance", dialect="population")
+    new = results({("a/one", NEW): "deviates"}, variant="updates debiased", dialect="population")
+    assert ["first update: blend -> debias"] == [
+        str(change) for change in diff(old, new).meanings if change.choice != "running_variance"
+    ]
+    assert "running_variance" not in {change.choice for change in diff(old, new).meanings}
