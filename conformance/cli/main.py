@@ -17,7 +17,7 @@ __all__ = ["VERBS", "main"]
 #: ``execute(arguments) -> int``; only the one asked for does more than describe itself.
 VERBS = {
     name: name
-    for name in ("run", "report", "merge", "diff", "show", "summary", "explain", "export", "fuzz", "list", "check", "repro")
+    for name in ("run", "report", "merge", "diff", "show", "summary", "explain", "identify", "export", "fuzz", "list", "check", "repro")
 }
 VERBS["import"] = "import_"
 

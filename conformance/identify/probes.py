@@ -1,0 +1,94 @@
+"""The few questions from which a dialect is told; each is a case that no file holds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from conformance.corpus.case import Case
+
+__all__ = ["EPSILONS", "ESTIMATORS", "OPEN", "PROBES", "probe"]
+
+_ALL = ["x", "gamma", "beta"]
+_STATE = ["running_mean", "running_var"]
+#: Large, so that its place shows in float64; with a momentum that is no number of float32.
+_LARGE = {"shape": "5x3", "dtype": "float64", "epsilon": 0.3}
+
+
+def probe(name: str, steps: list[dict[str, Any]], **fields: Any) -> Case:
+    """Return the case ``identify/NAME``."""
+    made = {"id": f"identify/{name}", "fact": "A probe.", "clauses": ("1.1",), "steps": steps, **fields}
+    return msgspec.convert(made, Case)
+
+
+#: What the rules are inferred from: every variant of the oracle changes the prediction of one of these.
+PROBES: dict[str, Case] = {
+    case.id.partition("/")[2]: case
+    for case in (
+        probe(
+            "update", [{"train": "a"}, {"train": "b"}], state="initial", shape="3x1", dtype="float64",
+            inputs={"a": {"kind": "values", "values": [1, 3, 5]}},
+        ),
+        probe("forward-alone", [{"train": "a"}, {"evaluate": "a"}], state="initial", shape="3x2"),
+        probe(
+            "train",
+            [{"train": "a", "name": "first", "gradients": _ALL}, {"train": "b", "name": "second"},
+             {"backward": "first", "gradients": _ALL}, {"backward": "first", "gradients": _ALL}],
+            momentum=0.6, **_LARGE,
+        ),
+        probe(
+            "evaluate",
+            [{"evaluate": "a", "name": "early", "gradients": _ALL}, {"train": "b"},
+             {"backward": "early", "gradients": _ALL}, {"evaluate": "a"}],
+            **_LARGE,
+        ),
+        probe("positions", [{"train": "a", "gradients": _ALL}], shape="2x3x4", dtype="float64"),
+        probe("statistics-gradient", [{"evaluate": "a", "gradients": _STATE, "observe": []}], **_LARGE),
+        probe("update-gradient", [{"through_update": ["a", "b"]}], **_LARGE),
+        probe("recomputation", [{"train": "b"}, {"train": "a", "recompute": True, "gradients": _ALL}], **_LARGE),
+        probe("frozen", [{"freeze": True, "observe": []}, {"train": "a"}, {"evaluate": "a"}], **_LARGE),
+        probe("untracked", [{"evaluate": "a", "observe": ["y"]}], tracked=False, **_LARGE),
+        probe("cumulative", [{"train": "a"}, {"train": "b"}, {"train": "c"}], momentum="cumulative", **_LARGE),
+        probe(
+            "own-state", [{"train": "a"}, {"reload": True}, {"evaluate": "a"}], state="own", **_LARGE,
+        ),
+        probe("mask", [{"train": "a", "masked": True, "gradients": _ALL}], shape="4x3x7", dtype="float64"),
+        probe(
+            "second-order",
+            [{"train": "a", "hvp": ["x", "gamma"]}, {"train": "a", "third": True}, {"train": "a", "jvp": [1, 2]}],
+            shape="5x3", dtype="float64",
+        ),
+        probe("offset", [{"train": "a", "gradients": ["x"]}], shape="64x2", x={"offset": 300}, momentum=0.5),
+        probe("float16", [{"train": "a", "gradients": _ALL}, {"evaluate": "a"}], shape="5x3", dtype="float16"),
+        probe("bfloat16", [{"train": "a", "gradients": _ALL}, {"evaluate": "a"}], shape="5x3", dtype="bfloat16"),
+    )
+}  # fmt: skip
+
+#: Where the estimator of the running variance is asked for, by rank and dtype: so few values that it shows.
+ESTIMATORS: dict[tuple[int, str], Case] = {
+    (len(shape.split("x")), dtype): probe(
+        f"estimator-{shape}-{dtype}", [{"train": "a", "observe": ["running_var"]}], shape=shape, dtype=dtype,
+        state="initial",
+    )
+    for shape in ("3x2", "2x3x2", "2x3x2x1", "2x3x1x2x1")
+    for dtype in ("float32", "float64", "float16", "bfloat16")
+}  # fmt: skip
+
+#: Where a small epsilon shows: variances of the order of 1e-12, in float64 and in float32.
+EPSILONS: dict[tuple[float, str], Case] = {
+    (epsilon, dtype): probe(
+        f"epsilon-{epsilon:g}-{dtype}", [{"train": "a", "observe": ["y"]}], shape="5x3", epsilon=epsilon, dtype=dtype,
+        x={"scale": 1e-6}, state="initial",
+    )
+    for epsilon in (1e-3, 1e-5, 1e-7, 1e-10, 1e-12)
+    for dtype in ("float32", "float64")
+}  # fmt: skip
+
+#: What the definition leaves open: shown as it is observed.
+OPEN: dict[str, Case] = {
+    "one value per channel": probe(
+        "one-value", [{"train": "a", "gradients": ["x"]}], shape="1x3", open=True, clauses=("15.1",)
+    ),
+    "empty batch": probe("empty", [{"train": "a"}], shape="0x3", open=True, clauses=("15.2",)),
+}
