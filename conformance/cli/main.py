@@ -17,8 +17,11 @@ __all__ = ["VERBS", "main"]
 #: ``execute(arguments) -> int``; only the one asked for does more than describe itself.
 VERBS = {
     name: name
-    for name in ("run", "report", "merge", "diff", "show", "summary", "explain", "identify", "export", "fuzz", "list", "check", "repro")
-}
+    for name in (
+        "run", "report", "merge", "diff", "show", "summary", "explain", "identify", "convert", "repro", "export",
+        "fuzz", "list", "check",
+    )
+}  # fmt: skip
 VERBS["import"] = "import_"
 
 

@@ -23,7 +23,7 @@ __all__ = ["Answer", "Inference", "Told", "infer", "with_choice"]
 #: Choices that show together in one number: they are tried together.
 _TOGETHER = ("momentum", "running_variance", "first_update")
 #: Choices whose probe is another one's, where nothing else depends on them.
-_ALONE = ("constants", "statistics_gradient", "update_gradient", "recomputation", "frozen", "untracked")
+_ALONE = ("constants", "statistics_gradient", "update_gradient", "recomputation", "frozen", "untracked", "state_dtype")
 #: How many mistakes an implementation is taken to make at most.
 _MOST = 5
 #: Of how many mistakes the choices are settled anew beside.
@@ -143,7 +143,7 @@ class Inference:
 _PROBE_OF = {
     "statistics_gradient": "statistics-gradient", "update_gradient": "update-gradient",
     "recomputation": "recomputation", "frozen": "frozen", "untracked": "untracked", "momentum": "update",
-    "running_variance": "update", "first_update": "update", "constants": "train",
+    "running_variance": "update", "first_update": "update", "constants": "train", "state_dtype": "state-dtype",
 }  # fmt: skip
 _FIRST: dict[str, Any] = {
     choice: next(option for option in options(choice) if option != UNDECLARED) for choice in choices()

@@ -61,6 +61,9 @@ PROBES: dict[str, Case] = {
         ),
         probe("offset", [{"train": "a", "gradients": ["x"]}], shape="64x2", x={"offset": 300}, momentum=0.5),
         probe("float16", [{"train": "a", "gradients": _ALL}, {"evaluate": "a"}], shape="5x3", dtype="float16"),
+        probe(
+            "state-dtype", [{"train": "a", "gradients": _ALL}], shape="5x3", dtype="bfloat16", param_dtype="bfloat16",
+        ),
         probe("bfloat16", [{"train": "a", "gradients": _ALL}, {"evaluate": "a"}], shape="5x3", dtype="bfloat16"),
     )
 }  # fmt: skip

@@ -1,0 +1,133 @@
+"""What each implementation calls its arguments, parameters and state, and what it takes where nothing is said."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["NAMINGS", "Naming", "naming_of"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Naming:
+    """The names of one implementation.
+
+    ``momentum_weighs`` is what its number weighs, the ``new`` batch or the ``old`` state; a default is ``None`` where
+    the argument has to be given. ``layout`` is where it finds the channels: ``second``, ``last`` or ``either``.
+    ``note`` says what else belongs to its state.
+    """
+
+    constructor: str
+    channels: str | None
+    momentum: str
+    momentum_weighs: str
+    momentum_default: float | None
+    epsilon: str
+    epsilon_default: float | None
+    gamma: str
+    beta: str
+    running_mean: str
+    running_var: str
+    layout: str
+    note: str = ""
+
+    def constructed(self, momentum: float, epsilon: float, channels: int | None) -> str:
+        """Return the call of the constructor; ``momentum`` is the weight of the new batch."""
+        given = momentum if self.momentum_weighs == "new" else 1 - momentum
+        size = [] if self.channels is None else [str(channels) if channels is not None else self.channels]
+        arguments = [*size, f"{self.momentum}={given:.10g}", f"{self.epsilon}={epsilon:g}"]
+        return f"{self.constructor}({', '.join(arguments)})"
+
+    @property
+    def weight_default(self) -> float | None:
+        """Return the weight of the new batch where nothing is said."""
+        default = self.momentum_default
+        return default if default is None or self.momentum_weighs == "new" else 1 - default
+
+
+_TORCH = Naming(
+    constructor="torch.nn.BatchNorm2d", channels="channels", momentum="momentum", momentum_weighs="new",
+    momentum_default=0.1, epsilon="eps", epsilon_default=1e-5, gamma="weight", beta="bias",
+    running_mean="running_mean", running_var="running_var", layout="second",
+    note="num_batches_tracked counts training forwards; it matters only with momentum=None",
+)  # fmt: skip
+_KERAS = Naming(
+    constructor="keras.layers.BatchNormalization", channels=None, momentum="momentum", momentum_weighs="old",
+    momentum_default=0.99, epsilon="epsilon", epsilon_default=1e-3, gamma="gamma", beta="beta",
+    running_mean="moving_mean", running_var="moving_variance", layout="either",
+)  # fmt: skip
+_LINEN = Naming(
+    constructor="flax.linen.BatchNorm", channels=None, momentum="momentum", momentum_weighs="old",
+    momentum_default=0.99, epsilon="epsilon", epsilon_default=1e-5, gamma='["params"]["scale"]',
+    beta='["params"]["bias"]', running_mean='["batch_stats"]["mean"]', running_var='["batch_stats"]["var"]',
+    layout="either",
+)  # fmt: skip
+_NNX = Naming(
+    constructor="flax.nnx.BatchNorm", channels="channels", momentum="momentum", momentum_weighs="old",
+    momentum_default=0.99, epsilon="epsilon", epsilon_default=1e-5, gamma="scale", beta="bias", running_mean="mean",
+    running_var="var", layout="either",
+)  # fmt: skip
+_HAIKU = Naming(
+    constructor="haiku.BatchNorm", channels=None, momentum="decay_rate", momentum_weighs="old", momentum_default=None,
+    epsilon="eps", epsilon_default=1e-5, gamma="scale", beta="offset", running_mean="mean_ema/average",
+    running_var="var_ema/average", layout="either",
+    note="beside each average there are hidden, its biased form, and counter: a state that is put in counts no update",
+)  # fmt: skip
+_EQUINOX = Naming(
+    constructor="equinox.nn.BatchNorm", channels="channels", momentum="momentum", momentum_weighs="old",
+    momentum_default=0.99, epsilon="eps", epsilon_default=1e-5, gamma="weight", beta="bias",
+    running_mean="state, first of the pair", running_var="state, second of the pair", layout="second",
+    note="in mode batch the state is debiased by its counter: put a large one beside a state that comes from elsewhere",
+)  # fmt: skip
+_MLX = Naming(
+    constructor="mlx.nn.BatchNorm", channels="channels", momentum="momentum", momentum_weighs="new",
+    momentum_default=0.1, epsilon="eps", epsilon_default=1e-5, gamma="weight", beta="bias",
+    running_mean="running_mean", running_var="running_var", layout="last",
+)  # fmt: skip
+_PADDLE = Naming(
+    constructor="paddle.nn.BatchNorm2D", channels="channels", momentum="momentum", momentum_weighs="old",
+    momentum_default=0.9, epsilon="epsilon", epsilon_default=1e-5, gamma="weight", beta="bias", running_mean="_mean",
+    running_var="_variance", layout="either",
+)  # fmt: skip
+_TINYGRAD = Naming(
+    constructor="tinygrad.nn.BatchNorm", channels="channels", momentum="momentum", momentum_weighs="new",
+    momentum_default=0.1, epsilon="eps", epsilon_default=1e-5, gamma="weight", beta="bias",
+    running_mean="running_mean", running_var="running_var", layout="second",
+)  # fmt: skip
+_ONNX = Naming(
+    constructor="BatchNormalization", channels=None, momentum="momentum", momentum_weighs="old", momentum_default=0.9,
+    epsilon="epsilon", epsilon_default=1e-5, gamma="scale", beta="B", running_mean="input_mean",
+    running_var="input_var", layout="second", note="a graph for serving has training_mode=0",
+)  # fmt: skip
+_FORMULAS = Naming(
+    constructor="batch_norm", channels=None, momentum="momentum", momentum_weighs="new", momentum_default=None,
+    epsilon="epsilon", epsilon_default=None, gamma="gamma", beta="beta", running_mean="running_mean",
+    running_var="running_var", layout="second",
+)  # fmt: skip
+
+#: By the name of the adapter without its execution.
+NAMINGS: dict[str, Naming] = {
+    "numpy": _FORMULAS,
+    "torch": _TORCH,
+    "torch-func": _TORCH,
+    "keras-tensorflow": _KERAS,
+    "keras-jax": _KERAS,
+    "keras-torch": _KERAS,
+    "flax-linen": _LINEN,
+    "flax-linen-two-pass": _LINEN,
+    "flax-nnx": _NNX,
+    "haiku": _HAIKU,
+    "equinox-batch": _EQUINOX,
+    "equinox-ema": _EQUINOX,
+    "mlx": _MLX,
+    "paddle": _PADDLE,
+    "tinygrad": _TINYGRAD,
+    "onnx-reference-9": _ONNX,
+    "onnx-reference-14": _ONNX,
+    "onnx-reference-15": _ONNX,
+    "onnxruntime": _ONNX,
+}
+
+
+def naming_of(adapter: str) -> Naming | None:
+    """Return the names of an adapter, whatever its execution; ``None`` if nobody wrote them down."""
+    return NAMINGS.get(adapter.partition(":")[0])

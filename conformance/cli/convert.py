@@ -1,0 +1,105 @@
+"""``conformance convert``: the recipe to carry a layer from one implementation to another, proved where both run."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from contextlib import closing
+
+from conformance.adapters import registry
+from conformance.adapters.naming import NAMINGS, Naming, naming_of
+from conformance.cli.asking import answered, started
+from conformance.convert.prove import case_of, prove
+from conformance.convert.recipe import Recipe, recipe
+from conformance.errors import AdapterError, UsageError
+from conformance.host.observation import Observation
+from conformance.verdict.oracle import Question
+
+__all__ = ["SUMMARY", "configure", "execute"]
+
+SUMMARY = "Say how to carry a layer and its state from one implementation to another, and prove it."
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    add = parser.add_argument
+    add("source", metavar="FROM", help="an adapter's name, such as torch")
+    add("target", metavar="TO", help="another one's")
+    add("--momentum", type=float, metavar="M", help="as FROM takes it (default: FROM's own)")
+    add("--epsilon", type=float, metavar="E", help="of the layer (default: FROM's own)")
+    add("--channels", type=int, metavar="C", help="of the layer")
+    add("--values", type=int, default=32, metavar="N", help="values per channel, for effects (default: 32)")
+    add("--prove", action="store_true", help="fail where the two cannot both be run (default: prove if they can)")
+
+
+def execute(arguments: argparse.Namespace) -> int:
+    """Print recipe and proof; return 1 if a side does not answer as its dialect predicts.
+
+    Raises:
+        UsageError: the names of an implementation are not written down, or an argument does not fit.
+        AdapterError: --prove is given and one of the two is not installed.
+    """
+    pair = tuple((name, _naming(name)) for name in (arguments.source, arguments.target))
+    absent = {name: command for name, command in registry.missing().items() if name in dict(pair)}
+    if absent and arguments.prove:
+        name, command = next(iter(absent.items()))
+        raise AdapterError(f"adapter {name}: what it needs is not installed", hint=command)
+    plain = _recipe(arguments, pair)
+    if absent:
+        lacking = ", ".join(absent)
+        sys.stdout.write(_text(plain) + f"\nnot proved, nor are dialects compared: {lacking} is not installed\n")
+        return 0
+    question = Question(case_of(plain))
+    sides = [_asked(name, question) for name, _ in pair]
+    written = _recipe(arguments, pair, sides)
+    lines, fine = _proof(question, sides)
+    sys.stdout.write(_text(written, compared=True) + "\n" + lines)
+    return 0 if fine else 1
+
+
+def _naming(name: str) -> Naming:
+    naming = naming_of(name)
+    if naming is None:
+        registry.find(name)
+        raise UsageError(f"the names of {name} are not written down", hint=f"known are {', '.join(NAMINGS)}")
+    return naming
+
+
+def _recipe(
+    arguments: argparse.Namespace, pair: tuple[tuple[str, Naming], ...], sides: list[Observation] | None = None
+) -> Recipe:
+    dialects = None if sides is None else (sides[0].dialect, sides[1].dialect)
+    return recipe(
+        pair[0], pair[1], momentum=arguments.momentum, epsilon=arguments.epsilon, channels=arguments.channels,
+        n=arguments.values, dialects=dialects,
+    )  # fmt: skip
+
+
+def _asked(name: str, question: Question) -> Observation:
+    with closing(started(name)) as session:
+        seen = answered(question.case, session)
+    if seen.unsupported is not None:
+        raise UsageError(f"{name} cannot be trained and evaluated here: {seen.unsupported}")
+    return seen
+
+
+def _text(made: Recipe, *, compared: bool = False) -> str:
+    lines = [f"{made.source} to {made.target}", "", *(f"  {line}" for line in made.lines)]
+    if made.lost:
+        lines += ["", "What the target does otherwise:", *(f"  - {line}" for line in made.lost)]
+    elif compared:
+        lines += ["", "Of what both declare nothing differs."]
+    return "\n".join(lines) + "\n"
+
+
+def _proof(question: Question, sides: list[Observation]) -> tuple[str, bool]:
+    shape = question.case.shape
+    lines = [f"Proved on inputs of shape {shape}: largest distance, distance predicted from the dialects, rounding"]
+    fine = True
+    for one in prove(question, *sides):
+        verdict = "as predicted" if one.fits else "NOT as predicted"
+        fine = fine and one.fits
+        lines.append(
+            f"  {one.said:<26} {one.name:<13} {one.apart:<10.3g} {one.predicted:<10.3g} {one.allowed:<9.2g} {verdict}"
+        )
+    return "\n".join(lines) + "\n", fine

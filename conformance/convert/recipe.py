@@ -1,0 +1,118 @@
+"""The recipe of a conversion: arguments, parameters, state, layout, and what cannot be kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+
+from conformance.adapters.naming import Naming
+from conformance.definition.dialect import UNDECLARED, Dialect
+from conformance.definition.variants import VARIANTS, option_name
+from conformance.errors import UsageError
+
+__all__ = ["Recipe", "recipe"]
+
+#: Where neither the user nor the implementation says: what most take.
+_MOMENTUM, _EPSILON = 0.1, 1e-5
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A conversion. ``momentum`` is the weight of the new batch, ``lost`` what the target does otherwise."""
+
+    source: str
+    target: str
+    momentum: float
+    epsilon: float
+    channels: int | None
+    n: int
+    lines: tuple[str, ...]
+    lost: tuple[str, ...]
+
+
+def recipe(
+    source: tuple[str, Naming], target: tuple[str, Naming], *, momentum: float | None = None,
+    epsilon: float | None = None, channels: int | None = None, n: int = 32, dialects: tuple[Dialect, Dialect] | None,
+) -> Recipe:  # fmt: skip
+    """Return the recipe from one implementation to another.
+
+    ``momentum`` is given as the source takes it, by default its own default; ``n`` is the number of values per
+    channel for which effects are told. Without ``dialects`` nothing is said of what is lost.
+
+    Raises:
+        UsageError: the momentum is not from 0 to 1, epsilon not positive, or n less than 2.
+    """
+    (source_name, one), (target_name, other) = source, target
+    given = momentum if momentum is not None else one.momentum_default
+    weight = _MOMENTUM if given is None else given if one.momentum_weighs == "new" else 1 - given
+    used = epsilon if epsilon is not None else one.epsilon_default or _EPSILON
+    if not 0 <= weight <= 1:
+        raise UsageError(f"--momentum is {given}, expected 0 to 1")
+    if used <= 0:
+        raise UsageError(f"--epsilon is {used:g}, expected more than 0")
+    if n < 2:
+        raise UsageError(f"--values is {n}, expected at least 2", hint="it is the number of values per channel")
+    lost = tuple(_lost(*dialects, n)) if dialects is not None else ()
+    lines = (*_lines(one, other, weight, used, channels), *_states(one, other))
+    return Recipe(source_name, target_name, weight, used, channels, n, lines, lost)
+
+
+def _lines(one: Naming, other: Naming, weight: float, epsilon: float, channels: int | None) -> Iterator[str]:
+    yield f"from       {one.constructed(weight, epsilon, channels)}"
+    yield f"to         {other.constructed(weight, epsilon, channels)}"
+    if one.momentum_weighs != other.momentum_weighs:
+        words = {"new": "the new batch", "old": "the old state"}
+        yield (
+            f"momentum   {one.momentum} weighs {words[one.momentum_weighs]}, {other.momentum} "
+            f"{words[other.momentum_weighs]}: {other.momentum} = 1 - {one.momentum}"
+        )
+    else:
+        yield f"momentum   the same number: {one.momentum} -> {other.momentum}"
+    default = other.epsilon_default
+    if default is not None and default != epsilon:
+        yield f"epsilon    give it: at the target's default, {default:g}, the same tensors give other outputs"
+    for name in ("gamma", "beta", "running_mean", "running_var"):
+        yield f"{name:<12} {getattr(one, name)} -> {getattr(other, name)}, shape (channels,), as it is"
+    yield _layout(one, other)
+
+
+def _layout(one: Naming, other: Naming) -> str:
+    if one.layout == other.layout and one.layout != "either":
+        return f"layout     both have the channels {one.layout}: nothing to move"
+    if "either" in (one.layout, other.layout):
+        free, fixed = (one, other) if one.layout == "either" else (other, one)
+        where = {"second": "axis=1", "last": "axis=-1", "either": "the same axis on both sides"}[fixed.layout]
+        return f"layout     {free.constructor} takes either: {where} keeps the arrays as they are"
+    axes = "1 to the last" if one.layout == "second" else "-1 to 1"
+    return f"layout     move the channels of every input and output from axis {axes}"
+
+
+def _states(one: Naming, other: Naming) -> Iterator[str]:
+    for naming in dict.fromkeys((one, other)):
+        if naming.note:
+            yield f"beside     {naming.constructor}: {naming.note}"
+
+
+def _lost(one: Dialect, other: Dialect, n: int) -> Iterator[str]:
+    """Say of each choice in which the two differ what the target does, and how large the effect is."""
+    own, theirs = asdict(one), asdict(other)
+    for choice, option in theirs.items():
+        if option == own[choice] or choice == "momentum":
+            continue
+        if UNDECLARED in (option, own[choice]):
+            continue
+        variant = VARIANTS.get(option_name(choice, option))
+        sentence = f" {variant.sentence}" if variant is not None else ""
+        said = f"{choice.replace('_', ' ')}: {own[choice]} becomes {option}.{sentence}"
+        if choice == "running_variance":
+            said += f" {_of_estimator(n)}"
+        yield said
+
+
+def _of_estimator(n: int) -> str:
+    """Return the effect of the estimator for ``n`` values per channel: on the variance, and on evaluate's outputs."""
+    factor = n / (n - 1)
+    return (
+        f"With n = {n} values per channel the two tend to running variances {100 * (factor - 1):.3g} % apart, and "
+        f"outputs of evaluate to scales {100 * (factor**0.5 - 1):.3g} % apart; what is carried over is not changed."
+    )
