@@ -87,7 +87,7 @@ class _Run:
                     self._drive(column, session)
             except AdapterError as error:
                 self._fail(column, error)
-            finally:
+            else:
                 self.schedule.left(column)
 
     def _claim(self, session: ClosingSession) -> None:

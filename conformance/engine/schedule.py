@@ -91,13 +91,14 @@ class Schedule(Generic[S]):
             self._changed.notify_all()
 
     def refused(self, column: Column[S]) -> bool:
-        """Say that a worker could not start an implementation; returns whether it is asked nothing more for that.
+        """Say that a worker could not start an implementation, and leaves it; returns whether that is its end.
 
-        Where others have started it, it goes on with them.
+        Where others are at it, it goes on with them.
         """
         with self._changed:
-            if column.starting is not None and column.workers > 1:
-                column.starting = math.inf
+            column.workers -= 1
+            if column.starting is not None and column.workers:
+                column.starting = math.inf  # nobody else tries to help
                 return False
             column.refused = True
             self._changed.notify_all()
