@@ -53,7 +53,7 @@ def observed_changes(
             change for row in new.quantities if (row.step, row.name) in before
             for change in _changes(before[row.step, row.name], row, usual)
             # What both declare alike and deviate as declared is no change: a case need not tell every choice.
-            if not (was.dialect.get(change[0]) == now.dialect.get(change[0]) and old.verdict == new.verdict == "deviates")
+            if not (old.verdict == new.verdict == "deviates" and _alike(was, now, change[0]))
         }  # fmt: skip
         for change in found:
             counts[change] = counts.get(change, 0) + 1
@@ -71,6 +71,11 @@ def _changes(
         old, new = (chosen.get(choice, known[choice]) for chosen, known in zip((before, after), usual, strict=True))
         if old != new:
             yield choice, old, new
+
+
+def _alike(was: ImplementationRow, now: ImplementationRow, choice: str) -> bool:
+    """Tell whether both declare the choice, and the same option."""
+    return choice in was.dialect and was.dialect[choice] == now.dialect.get(choice)
 
 
 def _reference(dialect: Mapping[str, str]) -> dict[str, str]:
