@@ -13,8 +13,8 @@ import numpy as np
 
 from conformance.adapters.contract import Adapter as BaseAdapter
 from conformance.adapters.contract import Implementation, LayerConfig, State
-from conformance.adapters.shared.jax import Masked, Replicated, Variables, WideState, refuses_replicas
-from conformance.corpus.case import Case
+from conformance.adapters.shared.jax import Layer, Masked, Replicated, Variables, WideState, refuses_replicas
+from conformance.corpus.case import Case, Network
 from conformance.definition.dialect import Dialect
 
 __all__ = ["Adapter", "Jit", "TwoPass"]
@@ -60,6 +60,10 @@ class Adapter(BaseAdapter):
         """Build the module, initialise its variables and overwrite them."""
         return _Layer(layer, state, self.execution, fast_variance=self.fast_variance)
 
+    def create_network(self, layer: LayerConfig, network: Network, arrays: State) -> _Network:
+        """Build the modules of the stack; their variables are those given."""
+        return _Network(layer, network, arrays, self.execution, fast_variance=self.fast_variance)
+
 
 class Jit(Adapter):
     """The same under ``jax.jit``; momentum and epsilon are constants of the compiled function."""
@@ -104,6 +108,49 @@ class _Layer(WideState, Masked, Replicated):
         written = flax.serialization.to_bytes(_tree(self.variables))
         fresh.variables = _flat(flax.serialization.from_bytes(_tree(fresh.variables), written))
         return fresh
+
+
+class _Network(Layer):
+    def __init__(
+        self, config: LayerConfig, network: Network, arrays: State, execution: str, *, fast_variance: bool
+    ) -> None:
+        super().__init__(config, execution, last=False)
+        self.network = network
+        dtypes = {"dtype": jnp.dtype(config.dtype), "param_dtype": jnp.dtype(config.param_dtype)}
+        self.dense = [
+            flax.linen.Dense(units, **dtypes) for units in (*(network.width,) * network.blocks, network.outputs)
+        ]
+        momentum: Any = None if config.momentum is None else 1 - config.momentum
+        self.norm = flax.linen.BatchNorm(
+            momentum=momentum, epsilon=config.epsilon, use_fast_variance=fast_variance, **dtypes
+        )
+        self.parameters: dict[str, dict[str, Any]] = {
+            f"dense_{k}": {"kernel": jnp.array(arrays[f"kernel_{k + 1}"].T), "bias": jnp.array(arrays[f"bias_{k + 1}"])}
+            for k in range(network.blocks + 1)
+        }
+        for k, parts in enumerate(zip(*(np.split(arrays[name], network.blocks) for name in _AFFINE), strict=True)):
+            self.parameters[f"norm_{k}"] = dict(zip(_AFFINE.values(), map(jnp.array, parts), strict=True))
+        zeros = np.zeros(network.channels, config.param_dtype)
+        start = {"running_mean": zeros, "running_var": zeros + 1}
+        self.set_state({name: np.asarray(arrays.get(name, own)) for name, own in start.items()})
+
+    def apply(self, variables: Variables, x: Any, mode: str, **options: Any) -> tuple[Any, Variables]:
+        """Apply the modules in turn; in train, return their statistics, joined."""
+        parts = {leaf: jnp.split(variables[name], self.network.blocks) for name, leaf in _MOMENTS.items()}
+        moved: dict[str, list[Any]] = {name: [] for name in _MOMENTS}
+        for k, dense in enumerate(self.dense[:-1]):
+            tree = {"params": self.parameters[f"norm_{k}"], "batch_stats": {leaf: parts[leaf][k] for leaf in parts}}
+            x = dense.apply({"params": self.parameters[f"dense_{k}"]}, x)
+            x, updated = self.norm.apply(tree, x, use_running_average=mode == "evaluate", mutable=["batch_stats"])
+            for name, leaf in _MOMENTS.items():
+                moved[name].append(updated["batch_stats"][leaf])
+            x = flax.linen.gelu(x, approximate=False)
+        y = self.dense[-1].apply({"params": self.parameters[f"dense_{self.network.blocks}"]}, x)
+        return y, {} if mode == "evaluate" else {name: jnp.concatenate(values) for name, values in moved.items()}
+
+
+_AFFINE = {"gamma": "scale", "beta": "bias"}
+_MOMENTS = {"running_mean": "mean", "running_var": "var"}
 
 
 def _flat(tree: Any) -> Variables:

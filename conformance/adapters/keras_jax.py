@@ -8,8 +8,10 @@ import jax
 import jax.numpy as jnp
 
 from conformance.adapters.contract import Implementation, LayerConfig, State
-from conformance.adapters.shared.jax import Masked, Variables
+from conformance.adapters.shared.jax import Layer, Masked, Variables
 from conformance.adapters.shared.keras import KerasAdapter, KerasLayer, import_keras
+from conformance.adapters.shared.keras_network import Stack
+from conformance.corpus.case import Network
 from conformance.definition.dialect import Dialect
 
 __all__ = ["Adapter", "Jit"]
@@ -39,6 +41,10 @@ class Adapter(KerasAdapter):
     def create(self, layer: LayerConfig, state: State) -> _Layer:
         """Build the layer, and overwrite the values of its variables."""
         return _Layer(layer, state, self.execution)
+
+    def create_network(self, layer: LayerConfig, network: Network, arrays: State) -> _Network:
+        """Build the layers of the stack, and assign their variables."""
+        return _Network(layer, network, arrays, self.execution)
 
 
 class Jit(Adapter):
@@ -90,3 +96,24 @@ class _Layer(Masked, KerasLayer):
     def fresh(self) -> _Layer:
         """Return a new layer of the same configuration."""
         return _Layer(self.config, {}, self.execution)
+
+
+class _Network(Layer):
+    def __init__(self, config: LayerConfig, network: Network, arrays: State, execution: str) -> None:
+        super().__init__(config, execution, last=False)
+        self.stack = Stack(keras, config, network, arrays)
+        self.set_state(self.stack.get_state())
+
+    def apply(self, variables: Variables, x: Any, mode: str, **options: Any) -> tuple[Any, Variables]:
+        """Call the stack on these statistics; return those that it has assigned."""
+        pairs = [
+            (held, value)
+            for name, joined in variables.items()
+            for held, value in zip(self.stack.held(name), jnp.split(joined, len(self.stack.norms)), strict=True)
+        ]
+        with keras.StatelessScope(state_mapping=pairs) as scope:
+            y = self.stack(x, training=mode == "train")
+        if mode == "evaluate":
+            return y, {}
+        now = {name: [scope.get_current_value(held) for held in self.stack.held(name)] for name in variables}
+        return y, {name: jnp.concatenate(values) for name, values in now.items()}

@@ -8,7 +8,9 @@ import tensorflow as tf
 
 from conformance.adapters.contract import Array, Implementation, LayerConfig, State
 from conformance.adapters.shared.keras import KerasAdapter, KerasLayer, import_keras
+from conformance.adapters.shared.keras_network import Stack
 from conformance.adapters.shared.tensorflow import Forward, Layer
+from conformance.corpus.case import Network
 from conformance.definition.dialect import Dialect
 
 __all__ = ["Adapter", "Graph", "Xla"]
@@ -44,6 +46,10 @@ class Adapter(KerasAdapter):
     def create(self, layer: LayerConfig, state: State) -> _Layer:
         """Build the layer, and assign its variables."""
         return _Layer(layer, state, self.execution)
+
+    def create_network(self, layer: LayerConfig, network: Network, arrays: State) -> _Network:
+        """Build the layers of the stack, and assign their variables."""
+        return _Network(layer, network, arrays, self.execution)
 
 
 class Graph(Adapter):
@@ -84,3 +90,26 @@ class _Layer(Layer, KerasLayer):
     def fresh(self) -> _Layer:
         """Return a new layer of the same configuration."""
         return _Layer(self.config, {}, self.execution)
+
+
+class _Network(Layer):
+    def __init__(self, config: LayerConfig, network: Network, arrays: State, execution: str) -> None:
+        super().__init__(config, execution, last=False)
+        self.stack = Stack(keras, config, network, arrays)
+
+    @property
+    def variables(self) -> dict[str, tf.Variable]:
+        """Return nothing: the gradients that are asked for are those of the input."""
+        return {}
+
+    def call(self, x: tf.Tensor, mode: str, mask: tf.Tensor | None = None) -> Any:
+        """Call the stack."""
+        return self.stack(x, training=mode == "train")
+
+    def get_state(self) -> State:
+        """Return the statistics of all batch norms."""
+        return self.stack.get_state()
+
+    def set_state(self, state: State) -> None:
+        """Assign the statistics of all batch norms."""
+        self.stack.set_state(state)

@@ -16,6 +16,8 @@ import numpy as np
 from conformance.adapters.contract import Adapter as BaseAdapter
 from conformance.adapters.contract import Array, Implementation, LayerConfig
 from conformance.adapters.contract import State as ContractState
+from conformance.adapters.shared.numpy import NetworkLayer
+from conformance.corpus.case import Network
 from conformance.definition import batch_norm, gradients, higher_order, running_state
 from conformance.definition.batch_norm import Parameters, State, by_channel, canonical, column
 from conformance.definition.constants import kept_constants
@@ -49,6 +51,10 @@ class Adapter(BaseAdapter):
     def create(self, layer: LayerConfig, state: ContractState) -> _Layer:
         """Build a layer that computes in its dtype, 16-bit input in float32."""
         return _Layer(layer, state, self.rules)
+
+    def create_network(self, layer: LayerConfig, network: Network, arrays: ContractState) -> NetworkLayer:
+        """Build a stack that computes in its dtype."""
+        return NetworkLayer(layer, network, arrays, self.rules)
 
 
 class _Layer:

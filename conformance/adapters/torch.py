@@ -7,7 +7,8 @@ import torch
 from conformance.adapters.contract import Adapter as BaseAdapter
 from conformance.adapters.contract import Implementation, LayerConfig, State
 from conformance.adapters.shared.torch import ModuleLayer, unsupported
-from conformance.corpus.case import Case
+from conformance.adapters.shared.torch_network import NetworkLayer
+from conformance.corpus.case import Case, Network
 from conformance.definition.dialect import Dialect
 
 __all__ = ["Adapter"]
@@ -40,3 +41,7 @@ class Adapter(BaseAdapter):
     def create(self, layer: LayerConfig, state: State) -> ModuleLayer:
         """Build the module of the layer's rank, and overwrite its parameters and buffers."""
         return ModuleLayer(layer, state)
+
+    def create_network(self, layer: LayerConfig, network: Network, arrays: State) -> NetworkLayer:
+        """Build the modules of the stack, and overwrite their parameters and buffers."""
+        return NetworkLayer(layer, network, arrays)

@@ -473,6 +473,12 @@ _ALL = (
         "sum(dU/dx) = 0 over the batch, and the derivative of sum(dU/dx) too: no second derivative of a sample",
         "clauses 6.1, 9.1 and 19.3",
     ),
+    Clause(
+        "21.7",
+        "A network is its layers in turn; its derivatives in the input are those of the chain rule.",
+        "dense: W x + b; gelu: z / 2 * (1 + erf(z / sqrt 2)); batch norm: clauses 1.1 and 5.1",
+        "Hendrycks & Gimpel 2016, arXiv:1606.08415; definition of the derivative",
+    ),
 )
 
 CLAUSES: dict[str, Clause] = {clause.number: clause for clause in _ALL}

@@ -8,6 +8,7 @@ whatever the samples), only the roundings in between move it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -63,6 +64,11 @@ class Noisy(np.ndarray[Any, Any]):
         if ufunc in _EXACT:
             return done if done.dtype == bool else self._taken(np.asarray(done))
         result = np.asarray(done)
+        return self._taken(result * self.source.factors(result))
+
+    def after(self, function: Callable[[Any], Any]) -> Noisy:
+        """Apply a function of arrays as a single operation: what it gives is perturbed once."""
+        result = np.asarray(function(self.view(np.ndarray)))
         return self._taken(result * self.source.factors(result))
 
     def mean(self, axis: Any = None, *, keepdims: bool = False) -> Any:  # type: ignore[override]

@@ -32,6 +32,7 @@ from conformance.definition.bounds import (
 from conformance.definition.constants import kept_constants
 from conformance.definition.convergence import evaluated
 from conformance.definition.gradients import gradients, statistics_gradients, update_gradient
+from conformance.definition.network import simulate_network
 from conformance.definition.precision import HALVES, unit_of, working_precision
 from conformance.definition.prediction import Prediction
 from conformance.definition.rules import Rules
@@ -51,6 +52,8 @@ def simulate(case: Case, arrays: Mapping[str, Array], rules: Rules, *, until: in
     a step changes nothing of it.
     """
     with np.errstate(over="ignore", divide="ignore", invalid="ignore", under="ignore"):
+        if case.network is not None:
+            return simulate_network(case, arrays, rules)
         simulation = _Simulation(case, arrays, rules)
         for number, step in enumerate(case.program[:until], start=1):
             simulation.take(number, step)

@@ -171,6 +171,19 @@ def _power(f: Any, exponent: Any) -> Taylor:
     return Taylor(powers)
 
 
+def _exp(f: Taylor) -> Taylor:
+    powers = [np.exp(f.value)]
+    for k in range(1, len(f.coefficients)):
+        powers.append(_total(j * f.coefficients[j] * powers[k - j] for j in range(1, k + 1)) / k)
+    return Taylor(powers)
+
+
+def _matmul(one: Any, other: Any) -> Taylor:
+    if isinstance(one, Taylor):
+        raise TypeError("the left factor of a matrix product is a constant")
+    return Taylor([one @ a for a in other.coefficients])
+
+
 def _absolute(f: Taylor) -> Taylor:
     return _multiply(f, np.where(f.value < 0, f.dtype.type(-1), f.dtype.type(1)))
 
@@ -205,7 +218,8 @@ def _total(terms: Any) -> Array:
 _COMPARISONS = (np.greater, np.greater_equal, np.less, np.less_equal, np.equal, np.not_equal)
 _UFUNCS: dict[Any, Callable[..., Taylor]] = {
     np.add: _add, np.subtract: _subtract, np.multiply: _multiply, np.divide: _divide, np.sqrt: _sqrt,
-    np.power: _power, np.square: lambda f: _multiply(f, f), np.absolute: _absolute, np.maximum: _maximum,
+    np.exp: _exp, np.matmul: _matmul, np.power: _power,
+    np.square: lambda f: _multiply(f, f), np.absolute: _absolute, np.maximum: _maximum,
     np.negative: lambda f: Taylor([-one for one in f.coefficients]), np.positive: lambda f: f,
 }  # fmt: skip
 _FUNCTIONS: dict[Any, Callable[..., Any]] = {

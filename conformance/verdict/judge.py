@@ -43,7 +43,8 @@ def judge(
     keys = judgement.judged()
     rows = [judgement.row(key) for key in keys]
     unexplained = [key for key, row in zip(keys, rows, strict=True) if _needs_explaining(row)]
-    if unexplained and explaining:
+    # Of a network hundreds of predictions would take minutes; its layers are asked, and explained, alone.
+    if unexplained and explaining and case.network is None:
         found = explain(question, judgement.declared, observation.outcomes, unexplained)
         rows = [_explained(row, found.get((row.step, row.name))) for row in rows]
     return tuple(rows)
