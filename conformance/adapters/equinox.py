@@ -37,10 +37,11 @@ class _Adapter(BaseAdapter):
         )  # fmt: skip
 
     def dialect_for(self, layer: LayerConfig) -> Dialect:
-        """Declare the population variance; module and state are values, so everything is differentiable."""
+        """Declare the population variance, and what the mode normalises with; everything is differentiable."""
         return Dialect(
             running_variance="population", statistics_gradient="leaf", update_gradient="differentiable",
             recomputation="once", state_dtype="parameters",
+            train_statistics="updated" if self.mode == "ema" else "batch",
         )  # fmt: skip
 
     def unsupported(self, case: Case) -> str | None:
@@ -56,6 +57,9 @@ class _Adapter(BaseAdapter):
             "equinox.nn.BatchNorm takes no mask": any(step.masked for step in case.steps),
             "equinox.nn.BatchNorm has one dtype: what it computes has that of its parameters":
                 case.layer.dtype != case.layer.param_dtype,
+            "a loaded counter has lost its weak type: under jit, with 64-bit numbers enabled, float32 gives float64":
+                self.execution == "jit" and self.mode == "batch" and case.dtype == "float32"
+                and any(step.reload for step in case.steps),
             "equinox.nn.BatchNorm takes the channels from the first axis of a row":
                 case.channel_axis == "last" and case.layer.rank > 2,
         }  # fmt: skip

@@ -51,17 +51,19 @@ class Adapter(BaseAdapter):
 
     def unsupported(self, case: Case) -> str | None:
         """Refuse what the module has no argument for."""
-        if case.momentum == "cumulative":
-            return "haiku.BatchNorm has no cumulative average: decay_rate is a number"
-        if case.momentum == 0 and needs_state(case):
-            return "haiku.BatchNorm wants a decay_rate below 1: it debiases by 1 - decay_rate^count"
-        if not case.tracked and any(step.evaluate is not None for step in case.steps):
-            return "haiku.BatchNorm always keeps running statistics"
-        if any(step.freeze is not None for step in case.steps):
-            return "haiku has no gesture for freezing: parameters are values that the caller updates or not"
-        if any(step.masked for step in case.steps):
-            return "haiku.BatchNorm takes no mask"
-        return refuses_replicas(case)
+        lacks = {
+            "haiku.BatchNorm has no cumulative average: decay_rate is a number": case.momentum == "cumulative",
+            "haiku.BatchNorm wants a decay_rate below 1: it debiases by 1 - decay_rate^count":
+                case.momentum == 0 and needs_state(case),
+            "a new haiku.BatchNorm has the statistics of the batch that init is called with, and no others":
+                case.state == "own" and case.steps[0].evaluate is not None,
+            "haiku.BatchNorm always keeps running statistics":
+                not case.tracked and any(step.evaluate is not None for step in case.steps),
+            "haiku has no gesture for freezing: parameters are values that the caller updates or not":
+                any(step.freeze is not None for step in case.steps),
+            "haiku.BatchNorm takes no mask": any(step.masked for step in case.steps),
+        }  # fmt: skip
+        return next((why for why, lacking in lacks.items() if lacking), refuses_replicas(case))
 
     def create(self, layer: LayerConfig, state: State) -> _Layer:
         """Transform the module, initialise its parameters and state and overwrite them."""

@@ -26,9 +26,9 @@ class Adapter(BaseAdapter):
         )  # fmt: skip
 
     def dialect_for(self, layer: LayerConfig) -> Dialect:
-        """Declare the sample variance; the tape sees no assignment."""
+        """Declare the sample variance; neither the kernel's gradient nor the tape sees the statistics."""
         return Dialect(
-            running_variance="sample", statistics_gradient="leaf", update_gradient="detached",
+            running_variance="sample", statistics_gradient="constant", update_gradient="detached",
             recomputation="once" if self.execution == "graph" else "again",
         )  # fmt: skip
 
@@ -60,6 +60,8 @@ class _Layer(HandKept):
         """Call the kernel; in train, assign the averages that it returns."""
         config, held, shape = self.config, self.variables, tf.shape(x)
         channels = config.channels
+        if config.momentum is None:  # would be taken for 1
+            raise TypeError("exponential_avg_factor is a number")
         folded = [-1, 1, 1, channels] if self.last else [shape[0], channels, -1, 1]
         y, mean, var = tf.compat.v1.nn.fused_batch_norm(
             tf.reshape(x, folded), held.get("gamma", tf.ones(channels)), held.get("beta", tf.zeros(channels)),

@@ -35,6 +35,8 @@ class Adapter(BaseAdapter):
 
     def unsupported(self, case: Case) -> str | None:
         """Refuse what the functions have no argument for."""
+        if case.layer.dtype != case.layer.param_dtype:
+            return "tf.nn.batch_normalization takes input, statistics and parameters of one dtype"
         return lacks(case)
 
     def create(self, layer: LayerConfig, state: State) -> _Layer:
@@ -62,7 +64,7 @@ class _Layer(HandKept):
         shape = [self.config.channels if axis == channels else 1 for axis in range(self.config.rank)]
 
         def spread(name: str) -> tf.Tensor | None:
-            return tf.reshape(tf.cast(held[name], x.dtype), shape) if name in held else None
+            return tf.reshape(held[name], shape) if name in held else None
 
         if mode == "evaluate":
             mean, var = spread("running_mean"), spread("running_var")

@@ -37,12 +37,12 @@ class _Adapter(KerasAdapter):
     def dialect_for(self, layer: LayerConfig) -> Dialect:
         """Declare the population variance, the sample variance where the kernel of version 1 is fused.
 
-        Not fused, the weight of the batch is computed in float32. Freezing is ``trainable = False``, which in
-        version 1 leaves only the state where it is.
+        Not fused, the weight of the batch is computed in float32; fused, the statistics have no gradient. Freezing
+        is ``trainable = False``, which in version 1 leaves only the state where it is.
         """
         fused = layer.rank in _FUSED_RANKS and layer.dtype != "float64" if self.fused is None else self.fused
         return Dialect(
-            running_variance="sample" if fused else "population", statistics_gradient="leaf",
+            running_variance="sample" if fused else "population", statistics_gradient="constant" if fused else "leaf",
             update_gradient="detached", constants="own" if fused else "float32 momentum", recomputation="again",
             frozen="B" if self.kind is BatchNormalizationV1 else "C",
         )  # fmt: skip

@@ -130,8 +130,9 @@ def statistics(
 ) -> tuple[Array, Array]:
     """Return the mean and the population variance of the batch, ``avg(x)`` and ``avg((x - mean)^2)``."""
     mean = average(x, shape, rules, weights)
-    if rules.variance_algorithm == "one-pass":
-        return mean, np.maximum(average(x * x, shape, rules, weights) - mean * mean, x.dtype.type(0))
+    if rules.variance_algorithm != "two-pass":
+        least = x.dtype.type(0 if rules.variance_algorithm == "one-pass" else -np.inf)
+        return mean, np.maximum(average(x * x, shape, rules, weights) - mean * mean, least)
     deviation = x - (mean if rules.variance_centre == "mean" else held(mean))
     return mean, average(deviation * deviation, shape, rules, weights)
 
@@ -174,7 +175,7 @@ def inverse_scale(mode: str, var: Array, epsilon: float, rules: Rules) -> tuple[
 def _normalised_with(
     mode: str, batch_mean: Array, batch_var: Array, state: State, updated: State, rules: Rules
 ) -> tuple[Array, Array]:
-    uses = rules.train_uses if mode == "train" else rules.evaluate_uses
+    uses = rules.train_statistics if mode == "train" else rules.evaluate_uses
     if uses == "batch":
         return batch_mean, batch_var
     if uses == "initial":

@@ -58,7 +58,7 @@ def forward_errors(call: Forward, state: StateErrors, precision: Precision, rule
     """Bound the errors of a forward; in evaluate those of the statistics are the state's."""
     u = precision.unit
     batch = _batch_errors(call, precision, rules)
-    own = call.mode == "train" if rules.train_uses == "batch" else False
+    own = call.mode == "train" if rules.train_statistics == "batch" else False
     uses_batch = own or (call.mode == "evaluate" and rules.evaluate_uses == "batch")
     statistics = batch if uses_batch else state
     relative = _relative_error(call, statistics.var, rules) + 3 * max(u, statistics.inverse_unit)
@@ -97,7 +97,7 @@ def _batch_errors(call: Forward, precision: Precision, rules: Rules) -> StateErr
     size = average(np.abs(call.x), call.shape, Rules(), call.weights)
     mean = c * u * size
     var = (c + 2) * u * call.batch_var + mean * mean + _PLAIN_ONLY * _other_orders(call, mean, c, u)
-    if rules.variance_algorithm == "one-pass":
+    if rules.variance_algorithm != "two-pass":
         square = average(call.x * call.x, call.shape, Rules(), call.weights)
         centre = np.abs(call.batch_mean)
         var = (c + 1) * u * square + 2 * centre * mean + mean * mean + u * centre**2 + u * call.batch_var
@@ -121,13 +121,16 @@ def _other_orders(call: Forward, mean_error: Array, growth: Array, u: float) -> 
 def _relative_error(call: Forward, var_error: Array, rules: Rules) -> Array:
     """Return the relative change of ``1/s`` when the variance errs by ``var_error`` either way.
 
-    Evaluated at the end of the interval rather than to first order: for a variance below its own
-    error the first order says nothing.
+    Evaluated at the ends of the interval rather than to first order: for a variance below its own
+    error the first order says nothing. The lower end changes more, unless it is cut off at zero. Infinite
+    where a variance that is not clipped may outweigh epsilon.
     """
     with np.errstate(invalid="ignore", divide="ignore"):
-        low = np.maximum(call.var - var_error, 0)
-        inverse, _ = inverse_scale(call.mode, low, call.parameters.epsilon, rules)
-        relative = inverse / call.inverse - 1
+        least = -np.inf if rules.variance_algorithm == "one-pass unclipped" else 0
+        low = np.maximum(call.var - var_error, least)
+        larger, _ = inverse_scale(call.mode, low, call.parameters.epsilon, rules)
+        smaller, _ = inverse_scale(call.mode, call.var + var_error, call.parameters.epsilon, rules)
+        relative = np.maximum(larger / call.inverse - 1, 1 - smaller / call.inverse)
     return np.nan_to_num(relative, nan=np.inf, posinf=np.inf)
 
 
@@ -192,7 +195,7 @@ def _train_bracket_error(
     terms = _bracket_terms(call, dy)
     bracket: Array = 4 * u * terms + c * u * row_sum(np.abs(dy)) / call.count + terms * errors.relative
     bracket = bracket + (np.abs(call.xhat) + errors.xhat) * dgamma / call.count + errors.xhat * projection
-    if rules.variance_algorithm == "one-pass":
+    if rules.variance_algorithm != "two-pass":
         bracket = bracket + 4 * u * projection * call.inverse * (np.abs(call.x) + np.abs(call.mean))
     return bracket
 

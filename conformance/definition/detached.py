@@ -7,8 +7,9 @@ how they depend on the input; whoever differentiates it once more does not.
 from __future__ import annotations
 
 from conformance.definition.batch_norm import Array, Forward, row_mean, row_sum
+from conformance.definition.taylor import held
 
-__all__ = ["second_in_nested_forward_mode", "third_through_second"]
+__all__ = ["gradient_of_gradient", "second_in_nested_forward_mode", "third_through_second"]
 
 
 def third_through_second(call: Forward, dy: Array, v: Array) -> Array:
@@ -23,6 +24,19 @@ def third_through_second(call: Forward, dy: Array, v: Array) -> Array:
     spread = row_sum((v - row_mean(v)) * v)
     bracket: Array = 2 * a * v + 3 * r * r / n * (dy * b * b + 2 * g * b * v) - spread * dy
     return call.parameters.gamma * (r * r * r) / n * bracket
+
+
+def gradient_of_gradient(call: Forward, dy: Array, v: Array) -> Array:
+    """Return the gradient of ``v . dx`` in ``x``, clause 6.1's ``dx``, the mean inside its variance being constant.
+
+    ``v . dx = gamma (a r - b g r^3 / n)`` with ``d = x - mean``, ``a = v . (dy - avg(dy))``, ``b = v . d``,
+    ``g = dy . d`` and ``r = 1/s``, whose gradient is ``-r^3 (x - c) / n``. At ``c = mean`` it is right;
+    differentiated further it is not. All arrays ``(C, n)``.
+    """
+    d, from_centre, r, n = call.x - call.mean, call.x - held(call.mean), call.inverse, dy.dtype.type(dy.shape[1])
+    a, b, g = row_sum(v * (dy - row_mean(dy))), row_sum(v * d), row_sum(dy * d)
+    through_root: Array = (3 * b * g * (r * r) / n - a) * from_centre
+    return call.parameters.gamma * (r * r * r) / n * (through_root - g * (v - row_mean(v)) - b * (dy - row_mean(dy)))
 
 
 def second_in_nested_forward_mode(call: Forward, v: Array) -> Array:

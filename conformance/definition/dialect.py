@@ -9,6 +9,7 @@ __all__ = ["REFERENCE", "UNDECLARED", "Dialect", "choices", "options"]
 
 UNDECLARED = "undeclared"
 
+TrainStatistics = Literal["batch", "updated"]
 RunningVariance = Literal["sample", "population", "over-n-1-epsilon", "sample-over-n-1-epsilon"]
 Momentum = Literal["new", "old"]
 Constants = Literal["own", "float32", "float32 each", "float32 new", "float32 momentum"]
@@ -27,14 +28,16 @@ class Dialect:
 
     Where the paper (Ioffe & Szegedy 2015, arXiv:1502.03167) decides, the default is its option.
     Where it is silent the default is ``undeclared``: nothing is predicted, and what is observed is
-    shown as an open quantity. The estimators of the running variance are, as a factor of the
-    population variance ``var`` of ``n`` values: ``sample`` ``n/(n-1)``; ``population`` ``1``;
-    ``over-n-1-epsilon`` ``n/(n-1-epsilon)``; ``sample-over-n-1-epsilon`` the product of the first
-    and the last. ``momentum`` says what the number given to the layer, seen through its adapter,
-    weighs: the ``new`` batch or the ``old`` state. ``constants`` are epsilon and the weight of the old
-    state: as they are, or kept in ``float32`` whatever the layer's dtype, which a float64 layer shows; in
-    ``float32 each`` so is the weight of the batch; in ``float32 new`` epsilon and the weight of the batch are, the
-    old state's is 1 minus that; in ``float32 momentum`` the weight of the batch alone is.
+    shown as an open quantity. In train a layer normalises with the statistics of the ``batch``, or with the
+    running ones into which it has just blended those (``updated``). The estimators of the running
+    variance are, as a factor of the population variance ``var`` of ``n`` values: ``sample``
+    ``n/(n-1)``; ``population`` ``1``; ``over-n-1-epsilon`` ``n/(n-1-epsilon)``;
+    ``sample-over-n-1-epsilon`` the product of the first and the last. ``momentum`` says what the number
+    given to the layer, seen through its adapter, weighs: the ``new`` batch or the ``old`` state.
+    ``constants`` are epsilon and the weight of the old state: as they are, or kept in ``float32`` whatever
+    the layer's dtype, which a float64 layer shows; in ``float32 each`` so is the weight of the batch; in
+    ``float32 new`` epsilon and the weight of the batch are, the old state's is 1 minus that; in ``float32
+    momentum`` the weight of the batch alone is.
     ``recomputation``: whether a forward that the
     backward does ``again`` moves the state again. A ``frozen`` layer in train uses batch statistics
     and moves its state (``A``), leaves it (``B``), or uses the running statistics (``C``).
@@ -45,6 +48,7 @@ class Dialect:
         ValueError: a field holds something that is not one of its options.
     """
 
+    train_statistics: TrainStatistics = field(default="batch", metadata={"clause": "1.1"})
     running_variance: RunningVariance = field(default="sample", metadata={"clause": "3.2"})
     momentum: Momentum = field(default="new", metadata={"clause": "3.1"})
     constants: Constants = field(default="own", metadata={"clause": "3.1"})

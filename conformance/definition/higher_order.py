@@ -21,7 +21,7 @@ from conformance.definition.batch_norm import (
     inverse_scale,
     statistics,
 )
-from conformance.definition.detached import second_in_nested_forward_mode, third_through_second
+from conformance.definition.detached import gradient_of_gradient, second_in_nested_forward_mode, third_through_second
 from conformance.definition.gradients import gradients
 from conformance.definition.noise import Source
 from conformance.definition.precision import Precision
@@ -101,6 +101,10 @@ def _third(point: Point, v: Array, rules: Rules, *, folded: bool) -> Array:
     if rules.third_order == "statistics constant" and point.mode == "train":
         call = _call(point, point.x, point.parameters, rules, folded=folded)
         return third_through_second(call, point.dy, v)
+    if rules.third_order == "mean constant in the variance" and point.mode == "train":
+        held_rules = replace(rules, variance_centre="held constant")
+        moving = _call(point, Taylor.line(point.x, v, 1), point.parameters, held_rules, folded=folded)
+        return _derivative(gradient_of_gradient(moving, point.dy, v), 1, rules)
     called = _call(point, Taylor.line(point.x, v, 2), point.parameters, rules, folded=folded)
     dy: Any = Taylor.line(point.dy, None, 2)
     dx = gradients(_constants(called, rules), dy, rules)["x"]
@@ -141,7 +145,7 @@ def _in_other_orders(call: Forward, rules: Rules) -> Forward:
     held constant: derivatives written by hand often leave the direction uncentred, as that is in exact arithmetic.
     """
     y, straight = call.y, call.xhat
-    if call.mode == "train" and (rules.train_uses, rules.variance_centre) == ("batch", "mean"):
+    if call.mode == "train" and (rules.train_statistics, rules.variance_centre) == ("batch", "mean"):
         deviation, constant = call.x - call.mean, call.x - held(call.mean)
         var = call.var + average((constant - deviation) * deviation, call.shape, rules)
         inverse, slope = inverse_scale(call.mode, var, call.parameters.epsilon, rules)

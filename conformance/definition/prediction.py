@@ -19,13 +19,15 @@ class Expected:
     """A value in canonical layout, the dtype it is to have, and its error bounds, element-wise.
 
     ``tight`` is what blocked summation achieves, ``plain`` the worst case of any stable order. Of a value that is not
-    finite the bounds are 0, or NaN where any number will do that is not finite.
+    finite the bounds are 0, or NaN where any number will do that is not finite. Where ``undefined`` is true, rounding
+    may leave no number: the root of a negative variance.
     """
 
     value: Array
     tight: Array
     plain: Array
     dtype: str
+    undefined: Array | None = None
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ class Rules:
     output_variance: Literal["population", "sample"] = "population"
     axes: Literal["channel", "position", "instance", "all"] = "channel"
     mask: Literal["used", "ignored", "count padded"] = "used"
-    train_uses: Literal["batch", "running", "updated"] = "batch"
+    train_uses: Literal["as declared", "running"] = "as declared"
     evaluate_uses: Literal["running", "batch", "initial", "updated"] = "running"
     gamma: Literal["used", "ignored", "absolute", "plus one", "after beta"] = "used"
     beta: Literal["used", "ignored"] = "used"
@@ -58,12 +58,12 @@ class Rules:
 
     # Higher order
     second_order: Literal["full", "statistics constant", "zero"] = "full"
-    third_order: Literal["full", "statistics constant"] = "full"
+    third_order: Literal["full", "statistics constant", "mean constant in the variance"] = "full"
     forward_mode: Literal["full", "statistics constant", "statistics constant in the second"] = "full"
     variance_centre: Literal["mean", "held constant"] = "mean"
 
     # Precision
-    variance_algorithm: Literal["two-pass", "one-pass"] = "two-pass"
+    variance_algorithm: Literal["two-pass", "one-pass", "one-pass unclipped"] = "two-pass"
     batch_statistics: Literal["working precision", "parameters' precision", "input's precision in the backward"] = (
         "working precision"
     )
@@ -75,6 +75,11 @@ class Rules:
         for decision, options in _OPTIONS.items():
             if getattr(self, decision) not in options:
                 raise ValueError(f"rules: {decision} is {getattr(self, decision)!r}; expected one of {options}")
+
+    @property
+    def train_statistics(self) -> str:
+        """What training normalises with: ``batch``, ``updated`` running statistics, or ``running``, those before."""
+        return self.dialect.train_statistics if self.train_uses == "as declared" else self.train_uses
 
 
 def decisions() -> dict[str, tuple[str, ...]]:

@@ -93,7 +93,7 @@ def weights(state: State, momentum: float | None, rules: Rules) -> tuple[Any, An
 
 def shared(call: Forward, state: State, batch: Batch, momentum: float | None, rules: Rules) -> Forward:
     """Return the forward with the parts that its batch has in statistics which were updated before they were used."""
-    if call.mode != "train" or rules.train_uses != "updated":
+    if call.mode != "train" or rules.train_statistics != "updated":
         return call
     number = state.mean.dtype.type
     weight = number(update_weight(state.updates + 1, momentum, rules))

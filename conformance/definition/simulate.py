@@ -85,7 +85,7 @@ class _Simulation:
         self.parameters = Parameters(per_channel["gamma"], per_channel["beta"], layer.epsilon)
         start = State(per_channel["running_mean"], per_channel["running_var"])
         self.tracked = Tracked(case, layer, start, self.precision, rules)
-        self.written = Writer(layer, self.precision)
+        self.written = Writer(layer, self.precision, unclipped=rules.variance_algorithm == "one-pass unclipped")
         self.frozen = False
         self.saved: dict[str, tuple[State, StateErrors]] = {}
         self.calls: dict[str, _Call] = {}

@@ -18,10 +18,11 @@ class Writer:
     """Collects the prediction of a case, quantity by quantity.
 
     Bounds have a leading axis of two, tight and plain; the error of storing the value is added here.
+    Under ``unclipped`` rules a bound that is not finite says that there may be no number at all.
     """
 
-    def __init__(self, layer: Layer, precision: Precision) -> None:
-        self.layer, self.precision = layer, precision
+    def __init__(self, layer: Layer, precision: Precision, *, unclipped: bool = False) -> None:
+        self.layer, self.precision, self.unclipped = layer, precision, unclipped
         #: The undeclared choice on which everything from now on depends.
         self.undetermined: str | None = None
         #: Whether an input was not finite: from then on any number that is not finite is as good as another.
@@ -63,6 +64,8 @@ class Writer:
         self.prediction[number, "same"] = Same((earlier, "y"))
 
     def _stored(self, number: int, name: str, value: Array, bound: Array, dtype: str) -> None:
+        if self.unclipped:
+            bound = np.where(np.isnan(bound), np.inf, bound)  # of nothing times an infinite error
         stored = np.where(bound > 0, bound + storing_error(value, dtype, self.precision), 0)
         self._set(number, name, value, stored, dtype)
 
@@ -74,4 +77,5 @@ class Writer:
         # What is not finite is expected as it is, or, where an input was not, as any that is not finite: orders of
         # summation make NaN or an infinity of it. A finite value beside it keeps its own bound.
         bound = np.where(np.isfinite(value), bound.astype(np.float64), np.nan if self.poisoned else 0)
-        self.prediction[number, name] = Expected(value=value, tight=bound[0], plain=bound[1], dtype=dtype)
+        undefined = np.isinf(bound[1]) if self.unclipped else None
+        self.prediction[number, name] = Expected(value, bound[0], bound[1], dtype, undefined)

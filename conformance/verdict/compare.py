@@ -64,7 +64,10 @@ def compare(observed: Array, expected: Expected) -> Comparison | Mismatch:
         return Mismatch(f"shape {observed.shape}, expected {expected.value.shape}")
     if observed.dtype.name != expected.dtype:
         return Mismatch(f"dtype {observed.dtype.name}, expected {expected.dtype}")
-    return Comparison(observed, expected, _gap(observed.astype(expected.value.dtype), expected.value, expected.plain))
+    gap = _gap(observed.astype(expected.value.dtype), expected.value, expected.plain)
+    if expected.undefined is not None:
+        gap = np.where(expected.undefined & ~np.isfinite(observed), 0.0, gap)
+    return Comparison(observed, expected, gap)
 
 
 def apart(one: Expected, other: Expected) -> bool:

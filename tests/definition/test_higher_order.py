@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from conformance.definition.batch_norm import Parameters, State
-from conformance.definition.higher_order import Point, Question, derivatives, error_bounds
+from conformance.definition.detached import gradient_of_gradient
+from conformance.definition.higher_order import Point, Question, _call, derivatives, error_bounds
 from conformance.definition.precision import precision_of
 from conformance.definition.rules import Rules
 from conformance.definition.variants import VARIANTS
@@ -294,3 +295,17 @@ def test_an_uncertain_state_widens_the_bounds_of_evaluating() -> None:
     narrow = error_bounds(point, question, RULES, single_precision(), (exact, exact))
     wide = error_bounds(point, question, RULES, single_precision(), (exact, uncertain))
     assert (wide["jvp_y"] > 10 * narrow["jvp_y"]).all()
+
+
+def test_gradient_of_the_gradient_is_the_hessian_until_it_is_differentiated() -> None:
+    """With the mean constant inside its variance the Hessian along v is right; what is wrong is its derivative."""
+    point, question = problem("train")
+    assert question.x is not None
+    call = _call(point, point.x, point.parameters, RULES, folded=False)
+    only_x = replace(question, second=("x",))
+    np.testing.assert_allclose(
+        gradient_of_gradient(call, point.dy, question.x), derivatives(point, only_x, RULES)["hvp_x"], rtol=1e-9
+    )
+    changed = VARIANTS["mean detached in the variance in third derivatives"].applied_to(RULES)
+    right, wrong = (derivatives(point, question, rules)["third_x"] for rules in (RULES, changed))
+    assert abs(right - wrong).max() > 1e-3 * abs(right).max()

@@ -160,3 +160,50 @@ def test_keras_layer_holds_the_mean_inside_the_variance_constant(tf: Any) -> Non
     expected = tf_product(tf, tf_primitives(tf, tf.stop_gradient))
     np.testing.assert_allclose(tf_product(tf, keras_layer(tf)), expected, **CLOSE)
     assert np.abs(expected - plain_hvp()).max() > 0.1
+
+
+def composed_dx(tf: Any, x: Any, centre: Callable[[Any], Any]) -> Any:
+    """Return the gradient of training by its formula, the variance around a centre made of the mean."""
+    mean = tf.reduce_mean(x, 0)
+    var = tf.reduce_mean((x - centre(mean)) ** 2, 0)
+    inverse, d = tf.math.rsqrt(var + EPSILON), x - mean
+    dy = tf.constant(DY, x.dtype)
+    return GAMMA * inverse * (dy - tf.reduce_mean(dy, 0) - d * inverse**2 * tf.reduce_mean(dy * d, 0))
+
+
+def fused_dx(tf: Any, x: Any) -> Any:
+    """Return the gradient of training that the fused kernel has."""
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y, *_ = tf.compat.v1.nn.fused_batch_norm(
+            tf.reshape(x, [N, 1, 1, 3]), tf.constant(GAMMA, x.dtype), tf.zeros(3), epsilon=EPSILON, is_training=True
+        )
+        total = tf.reduce_sum(tf.reshape(y, [N, 3]) * tf.constant(DY, x.dtype))
+    return tape.gradient(total, x)
+
+
+def third_of(tf: Any, dx: Callable[[Any], Any], dtype: str) -> np.ndarray:
+    """Return the gradient of ``v . H v``, by two more tapes around a first derivative."""
+    x, v = tf.constant(X, dtype), tf.constant(V, dtype)
+    with tf.GradientTape() as outer:
+        outer.watch(x)
+        with tf.GradientTape() as inner:
+            inner.watch(x)
+            along = tf.reduce_sum(dx(x) * v)
+        curvature = tf.reduce_sum(inner.gradient(along, x) * v)
+    return np.asarray(outer.gradient(curvature, x))
+
+
+def test_third_derivative_of_the_fused_kernel_misses_the_mean_inside_the_variance(tf: Any) -> None:
+    """It is that of the gradient's formula with the mean inside the variance detached, which is not the right one."""
+    found = third_of(tf, lambda x: fused_dx(tf, x), "float32")
+    lost = third_of(tf, lambda x: composed_dx(tf, x, tf.stop_gradient), "float64")
+    kept = third_of(tf, lambda x: composed_dx(tf, x, lambda mean: mean), "float64")
+    np.testing.assert_allclose(found, lost, rtol=1e-3, atol=1e-3)
+    assert abs(found - kept).max() > 0.1
+    second = (plain_hvp_at(X + 1e-4 * V) - plain_hvp_at(X - 1e-4 * V)) / 2e-4
+    np.testing.assert_allclose(kept, second, rtol=1e-3, atol=1e-3)
+
+
+def plain_hvp_at(x: np.ndarray, h: float = 1e-4) -> np.ndarray:
+    return np.asarray((plain_dx(x + h * V) - plain_dx(x - h * V)) / (2 * h))

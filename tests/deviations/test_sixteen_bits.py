@@ -57,6 +57,67 @@ def by_mlx() -> Any:
     return np.array(module.eval()(mx.array(X)))
 
 
+def rsqrt() -> Any:
+    """Return ``1 / s`` where it is one operation: rounded once, of a sum that was rounded."""
+    return (1 / np.sqrt((VAR + np.float16(EPSILON)).astype(np.float32))).astype(np.float16)
+
+
+def scaled_at_once() -> Any:
+    """As Flax nnx and Haiku: the centred input times the product of gamma and ``1 / s``."""
+    return (X - MEAN) * (GAMMA * rsqrt()) + BETA
+
+
+def divided() -> Any:
+    """As Equinox: by the root, then gamma and beta."""
+    return (X - MEAN) / np.sqrt(VAR + np.float16(EPSILON)) * GAMMA + BETA
+
+
+def folded() -> Any:
+    """As ``tf.nn.batch_normalization``: the input times a slope plus an intercept."""
+    slope = rsqrt() * GAMMA
+    return X * slope + (BETA - MEAN * slope)
+
+
+def by_nnx() -> Any:
+    from flax import nnx  # noqa: PLC0415
+
+    module = nnx.BatchNorm(8, epsilon=EPSILON, dtype=np.float16, use_running_average=True, rngs=nnx.Rngs(0))
+    named = {"scale": GAMMA, "bias": BETA, "mean": MEAN, "var": VAR}
+    for name, array in named.items():
+        getattr(module, name).set_value(array.astype(np.float32))
+    return np.asarray(module(X))
+
+
+def by_haiku() -> Any:
+    import haiku  # noqa: PLC0415
+
+    def call(x: Any) -> Any:
+        return haiku.BatchNorm(create_scale=True, create_offset=True, decay_rate=0.9, eps=EPSILON)(x, is_training=False)
+
+    module = "batch_norm"
+    state = {f"{module}/~/{name}_ema": {"average": value[None]} for name, value in (("mean", MEAN), ("var", VAR))}
+    apply = haiku.transform_with_state(call).apply
+    return np.asarray(apply({module: {"scale": GAMMA[None], "offset": BETA[None]}}, state, None, X)[0])
+
+
+def by_equinox() -> Any:
+    import equinox  # noqa: PLC0415
+    import jax  # noqa: PLC0415
+
+    module, state = equinox.nn.make_with_state(equinox.nn.BatchNorm)(
+        8, "batch", eps=EPSILON, dtype=np.float16, mode="ema", inference=True
+    )
+    module = equinox.tree_at(lambda one: (one.weight, one.bias), module, (GAMMA, BETA))
+    state = state.set(module.ema_state_index, (jax.numpy.array(MEAN), jax.numpy.array(VAR)))
+    return np.asarray(jax.vmap(module, axis_name="batch", in_axes=(0, None), out_axes=(0, None))(X, state)[0])
+
+
+def by_tensorflow() -> Any:
+    import tensorflow as tf  # noqa: PLC0415
+
+    return tf.nn.batch_normalization(X, MEAN, VAR, BETA, GAMMA, EPSILON).numpy()
+
+
 def off(found: Any, expected: Any) -> float:
     """Return how many steps of float16 the two are apart, on average."""
     apart = np.abs(found.astype(np.float64) - expected.astype(np.float64))
@@ -68,6 +129,9 @@ def off(found: Any, expected: Any) -> float:
     [
         pytest.param("torch", by_vmap, normalised_in_float32, id="torch-func under vmap"),
         pytest.param("mlx", by_mlx, rounded_each_time, id="mlx"),
+        pytest.param("flax", by_nnx, scaled_at_once, id="flax-nnx"),
+        pytest.param("haiku", by_haiku, scaled_at_once, id="haiku"),
+        pytest.param("tensorflow", by_tensorflow, folded, id="tensorflow-nn"),
     ],
 )
 def test_each_operation_is_rounded(needs: str, by: Callable[[], Any], rounded: Callable[[], Any]) -> None:
@@ -78,6 +142,15 @@ def test_each_operation_is_rounded(needs: str, by: Callable[[], Any], rounded: C
     assert np.float16 == found.dtype
     np.testing.assert_array_equal(found, rounded())
     assert off(found, rounded_once()) > 0.25
+
+
+def test_equinox_rounds_each_operation() -> None:
+    """The output of Equinox is nearer to float16 operations than to the one rounded once, and not that one."""
+    if importlib.util.find_spec("equinox") is None:
+        pytest.skip("equinox is not installed: pip install equinox")
+    found = by_equinox()
+    assert np.float16 == found.dtype
+    assert 1.5 * off(found, divided()) < off(found, rounded_once())
 
 
 def test_reference_evaluator_computes_in_sixteen_bits() -> None:

@@ -139,3 +139,9 @@ def test_in_two_layouts_the_gradient_of_beta_is_rounded_to_bfloat16(last: bool) 
     assert torch.float32 == found.dtype
     assert torch.equal(exact.to(torch.bfloat16).float(), found)
     assert (found.double() - exact).abs().max() > 1e-4
+
+
+def test_synchronised_replicas_take_an_accelerator() -> None:
+    """SyncBatchNorm refuses to train on a CPU, which is why no replicas are asked of PyTorch here."""
+    with pytest.raises(ValueError, match="expected input tensor to be on GPU"):
+        torch.nn.SyncBatchNorm(3)(torch.zeros(4, 3))

@@ -119,3 +119,16 @@ def test_distance_is_told_in_bounds_of_another_prediction() -> None:
     """The distance of a vague prediction counts in the unit given, and a wrong shape is infinitely far."""
     assert 6.0 == distance(expected(0.0, tight=100.0), np.array([3.0]), np.array([0.5]))
     assert INF == distance(expected(0.0), np.zeros(2), np.array([0.5]))
+
+
+@pytest.mark.parametrize("observed", [NAN, INF, -INF])
+def test_what_is_no_number_fits_where_it_is_foreseen(observed: float) -> None:
+    """Where rounding may leave no number, none is as expected; beside it, it is not."""
+    prediction = Expected(
+        np.zeros(2), np.full(2, 1.0), np.array([INF, 2.0]), "float64", undefined=np.array([True, False])
+    )
+    first, second = (compare(np.array(seen), prediction) for seen in ((observed, 0.0), (0.0, observed)))
+    assert isinstance(first, Comparison)
+    assert isinstance(second, Comparison)
+    assert first.plain
+    assert not second.plain

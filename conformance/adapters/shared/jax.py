@@ -194,9 +194,10 @@ def refuses_replicas(case: Case) -> str | None:
 def needs_state(case: Case) -> bool:
     """Tell whether a case uses or reads running statistics."""
     running = {"running_mean", "running_var"}
-    alone = values_per_channel(parse_shape(case.shape)) == 1  # its higher derivatives vanish with any statistics
+    alone = values_per_channel(parse_shape(case.shape)) == 1  # its second derivatives vanish with any statistics
     return any(
-        (step.mode == "evaluate" and (step.observe or step.gradients or (step.differentiates and not alone)))
+        (step.mode == "evaluate" and (step.observe or step.gradients or step.jvp))
+        or (step.mode == "evaluate" and step.differentiates and not alone)
         or step.through_update is not None
         or running & {*step.observe, *step.gradients}
         for step in case.steps
