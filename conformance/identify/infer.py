@@ -208,7 +208,8 @@ def _mended(answers: Mapping[str, Answer], rules: Rules, left: int) -> tuple[str
     wrong = {name: answer for name, answer in answers.items() if answer.misfits(rules)}
     kept = {one.name: one.applied_to(rules) for one in variants if one.changes(rules)}
     counted = {name: _count(wrong, changed) for name, changed in kept.items()}
-    promising = sorted((name for name in counted if counted[name] < left), key=counted.__getitem__)[:_TRIED]
+    promising = sorted((name for name in counted if counted[name] < left), key=counted.__getitem__)
+    promising = _both_kinds(promising, kept, rules)
     best = _fewest(answers, {name: _settled(answers, kept[name]) for name in promising})
     if best is not None and best[0] == 0:
         return best[1:]
@@ -220,13 +221,22 @@ def _mended(answers: Mapping[str, Answer], rules: Rules, left: int) -> tuple[str
     return best[1:] if best is not None and best[0] < left else None
 
 
+def _both_kinds(names: Sequence[str], candidates: Mapping[str, Rules], rules: Rules) -> list[str]:
+    """Return the first of those that allow no more rounding than ``rules``, and the first of all."""
+    sharp = [name for name in names if _vague(candidates[name]) <= _vague(rules)]
+    return list(dict.fromkeys((*sharp[:_TRIED], *names[:2])))
+
+
 def _fewest(answers: Mapping[str, Answer], candidates: Mapping[str, Rules]) -> tuple[int, str, Rules] | None:
-    """Return the candidate with the fewest misfits; of those alike one that allows no more rounding than another."""
-    counted = {name: (_count(answers, rules), _vague(rules)) for name, rules in candidates.items()}
+    """Return the candidate with the fewest misfits.
+
+    One that merely allows more rounding is taken where it leaves nothing, or where there is no other.
+    """
+    counted = {name: _count(answers, rules) for name, rules in candidates.items()}
     if not counted:
         return None
-    name = min(counted, key=counted.__getitem__)
-    return counted[name][0], name, candidates[name]
+    name = min(counted, key=lambda one: (counted[one] > 0, _vague(candidates[one]), counted[one]))
+    return counted[name], name, candidates[name]
 
 
 def _vague(rules: Rules) -> int:

@@ -83,6 +83,18 @@ def test_what_an_adapter_declares_is_found(name: str) -> None:
     _holds(card, declared)
 
 
+def test_wide_bounds_explain_nothing_that_a_formula_does() -> None:
+    """PyTorch's own mistakes are named, and it is not said to compute in less than it does."""
+    if "torch" in (missing := registry.missing()):
+        pytest.skip(f"torch is not installed: {missing['torch']}")
+    with HostSession("torch", time_limit=300) as session:
+        card = identify(session)
+    assert "backward of the current state" in card.mistakes
+    assert not {"computed in float16", "computed in bfloat16", "one-pass variance"} & set(card.mistakes)
+    assert "own" == card.dialect["constants"]
+    assert "sample" == card.estimators[2, "float32"]
+
+
 def _holds(card: Card, declared: dict[str, dict[str, str]]) -> None:
     own = next((declared[case.id] for case in PROBES.values() if case.id in declared), {})
     wanted = {choice: option for choice, option in own.items() if option != UNDECLARED and choice in card.dialect}
