@@ -19,6 +19,7 @@ from conformance.errors import UsageError
 from conformance.host.configuration_schema import hosts_schema_text
 from conformance.modelled.page import modelled_page
 from conformance.trial.choices import indistinct_options
+from conformance.trial.page import variants_page
 from conformance.verdict.deviations import load_deviations
 from conformance.verdict.deviations_check import faults_of
 from conformance.verdict.deviations_page import deviations_page
@@ -36,8 +37,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--write",
         action="store_true",
-        help="regenerate the pages of docs/ that are made from cases, clauses and records, and cases/case.schema.json "
-        "(checkout only)",
+        help="regenerate the pages of docs/ that are made from cases, clauses and records, and cases/case.schema.json, "
+        "and with --mutants docs/variants.md (checkout only)",
     )
     parser.add_argument(
         "--mutants",
@@ -73,7 +74,9 @@ def execute(arguments: argparse.Namespace) -> int:
     sys.stdout.write(f"{cases} cases, {len(CLAUSES)} clauses, {found}\n")
     survived = 0
     if arguments.mutants is not None:
-        survived = print_kills(asked, whole=arguments.mutants == "all")
+        survived, table = print_kills(asked, whole=arguments.mutants == "all")
+        if arguments.write and root is not None:
+            (root / "docs" / "variants.md").write_text(variants_page(table), encoding="utf-8")
     return 1 if findings or survived else 0
 
 

@@ -15,11 +15,15 @@ __all__ = ["ENOUGH_NAMED", "print_kills"]
 ENOUGH_NAMED = 0.9
 
 
-def print_kills(cases: Sequence[Case], *, whole: bool) -> int:
-    """Print a line for each variant as it is known, and the survivors; return 1 if there are any."""
+def print_kills(cases: Sequence[Case], *, whole: bool) -> tuple[int, list[Kill]]:
+    """Print a line for each variant as it is known, and the survivors.
+
+    Returns:
+        1 if there are survivors, or too few are named, else 0; and the table.
+    """
     width = max(map(len, VARIANTS))
     sys.stdout.write(f"{'variant':{width}}  caught  named  margin    best case\n")
-    table = []
+    table: list[Kill] = []
     for kill in kills(cases, whole=whole):
         table.append(kill)
         sys.stdout.write(_line(kill, width))
@@ -31,7 +35,7 @@ def print_kills(cases: Sequence[Case], *, whole: bool) -> int:
         f"{named} named as their own explanation ({named / len(table):.0%}), {len(survivors)} survive\n"
     )
     sys.stdout.writelines(f"survives: {name}\n" for name in survivors)
-    return 1 if survivors or named < ENOUGH_NAMED * len(table) else 0
+    return (1 if survivors or named < ENOUGH_NAMED * len(table) else 0), table
 
 
 def _line(kill: Kill, width: int) -> str:
