@@ -409,6 +409,7 @@ class _State:
         for name in ("mean", "var", "raw_mean", "raw_var"):
             columns = zip(*(getattr(state, name) for state in states), strict=True)
             setattr(mean, name, [mp.fsum(values) / len(states) for values in columns])
+        mean.computed = (mean.mean, mean.var)
         return mean
 
     def update(self, moments: list[tuple[Any, Any]], n: int) -> None:

@@ -22,7 +22,7 @@ def rows() -> list[list[str]]:
 
 
 def test_the_page_has_every_variant() -> None:
-    """docs/variants.md has a row for each variant, with its sentence; `conformance check --mutants --write` adds one."""
+    """docs/variants.md has each variant with its sentence; `conformance check --mutants --write` makes it so."""
     assert {name: variant.sentence for name, variant in VARIANTS.items()} == {row[0]: row[1] for row in rows()}
 
 
@@ -31,7 +31,7 @@ def test_every_margin_on_the_page_is_enough() -> None:
     assert [] == [row for row in rows() if float(row[2].replace("∞", "inf")) < 10]
 
 
-@pytest.mark.parametrize(("margin", "shown"), [(12.9, "10"), (26.1, "20"), (4321.0, "4000"), (5.99e5, "5e5"), (inf, "∞")])
+@pytest.mark.parametrize(("margin", "shown"), [(26.1, "20"), (4321.0, "4000"), (5.99e5, "5e5"), (inf, "∞")])
 def test_a_margin_is_cut_to_a_digit(margin: float, shown: str) -> None:
     """A margin is cut, so that it is never told larger than it is."""
     page = variants_page([Kill("momentum swapped", 1, 1, 1, margin, "small/train", ())])
