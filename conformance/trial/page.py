@@ -18,8 +18,8 @@ _HEAD = f"""\
 A variant is the oracle with one named change: another option of a choice, or a mistake worth naming. What differs is
 explained by the variant, or the pair of variants, that predicts it; a recorded deviation is pinned to one; and each,
 put in as an implementation, has to be caught by the corpus. The margin is the error of the case that shows it best, in
-bounds for plain summation: at least {ENOUGH_MARGIN:.0f} are wanted; ∞ is a wrong outcome or dtype, or a value that had to
-be exact.
+bounds for plain summation: at least {ENOUGH_MARGIN:.0f} are wanted; ∞ is a wrong outcome or dtype, or a value
+that had to be exact.
 
 """
 
