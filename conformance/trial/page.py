@@ -39,10 +39,14 @@ def variants_page(kills: Sequence[Kill]) -> str:
 
 def _table(kills: Sequence[Kill]) -> str:
     rows = [
-        f"| {kill.variant} | {VARIANTS[kill.variant].sentence} | {_rounded(kill.margin)} | `{kill.best}` |\n"
+        f"| {kill.variant} | {_cell(VARIANTS[kill.variant].sentence)} | {_rounded(kill.margin)} | `{kill.best}` |\n"
         for kill in kills
     ]
     return "| variant | what it does | margin | best case |\n| --- | --- | --- | --- |\n" + "".join(rows)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
 
 
 def _rounded(margin: float) -> str:
