@@ -22,10 +22,12 @@ __all__ = ["Answer", "Inference", "Told", "infer", "with_choice"]
 
 #: Choices that show together in one number: they are tried together.
 _TOGETHER = ("momentum", "running_variance", "first_update")
-#: Choices whose probe is another one's, where nothing else depends on them.
-_ALONE = ("constants", "statistics_gradient", "update_gradient", "recomputation", "frozen", "untracked", "state_dtype")
+#: The others, constants first, on which every number depends.
+_ALONE = ("constants", *(choice for choice in choices() if choice not in (*_TOGETHER, "constants")))
 #: How many mistakes an implementation is taken to make at most.
 _MOST = 5
+#: By what factor a poorer precision widens the bound of a quantity that shows it.
+_WIDER = 100
 #: Of how many mistakes the choices are settled anew beside.
 _TRIED = 6
 
@@ -173,7 +175,8 @@ def _settled(answers: Mapping[str, Answer], rules: Rules) -> Rules:
     """Choose the best option of each choice, those together that show together, by the probes that are about them."""
     rules = _settled_together(answers, rules, ("update", "forward-alone", "train"))
     for choice in _ALONE:
-        about = _about(answers, (_PROBE_OF[choice], "update") if choice == "constants" else (_PROBE_OF[choice],))
+        own = _PROBE_OF.get(choice, "train")
+        about = _about(answers, (own, "update") if choice == "constants" else (own,))
         rules = _best(about, [with_choice(rules, {choice: option}) for option in _known(choice)])
     return rules
 
@@ -209,16 +212,34 @@ def _mended(answers: Mapping[str, Answer], rules: Rules, left: int) -> tuple[str
     kept = {one.name: one.applied_to(rules) for one in variants if one.changes(rules)}
     counted = {name: _count(wrong, changed) for name, changed in kept.items()}
     promising = sorted((name for name in counted if counted[name] < left), key=counted.__getitem__)
+    promising = [name for name in promising if _earned(answers, rules, kept[name])]
     promising = _both_kinds(promising, kept, rules)
     best = _fewest(answers, {name: _settled(answers, kept[name]) for name in promising})
     if best is not None and best[0] == 0:
         return best[1:]
     if set(wrong) & {_PROBE_OF[choice] for choice in _TOGETHER}:
         anew = {name: _settled_together(answers, changed, ("update",)) for name, changed in kept.items()}
+        anew = {name: changed for name, changed in anew.items() if _earned(answers, rules, changed)}
         likely = sorted(anew, key=lambda name: _count(wrong, anew[name]))[:_TRIED]
         other = _fewest(answers, {name: _settled(answers, anew[name]) for name in likely})
         best = min((one for one in (best, other) if one is not None), key=lambda one: one[0], default=None)
     return best[1:] if best is not None and best[0] < left else None
+
+
+def _earned(answers: Mapping[str, Answer], rules: Rules, changed: Rules) -> bool:
+    """Tell whether a poorer precision is seen where it would show: half of what it widens misfits without it."""
+    if _vague(changed) <= _vague(rules):
+        return True
+    wider = misfits = 0
+    for answer in answers.values():
+        before, after, wrong = answer.question.predict(rules), answer.question.predict(changed), answer.misfits(rules)
+        for key in answer.seen.outcomes:
+            one, other = before.get(key), after.get(key)
+            if isinstance(one, Expected) and isinstance(other, Expected) and one.plain.shape == other.plain.shape:
+                widened = bool((other.plain > _WIDER * one.plain).any())
+                wider += widened
+                misfits += widened and key in wrong
+    return 2 * misfits >= wider
 
 
 def _both_kinds(names: Sequence[str], candidates: Mapping[str, Rules], rules: Rules) -> list[str]:

@@ -95,6 +95,17 @@ def test_wide_bounds_explain_nothing_that_a_formula_does() -> None:
     assert "sample" == card.estimators[2, "float32"]
 
 
+def test_one_pass_is_told_from_a_poorer_precision() -> None:
+    """Flax computes its variance in one pass, in the precision of its input."""
+    if "flax-linen" in (missing := registry.missing()):
+        pytest.skip(f"flax-linen is not installed: {missing['flax-linen']}")
+    with HostSession("flax-linen", time_limit=300) as session:
+        card = identify(session)
+    assert "one-pass variance" in card.mistakes
+    assert not {"computed in float16", "computed in bfloat16"} & set(card.mistakes)
+    assert "one pass" == next(line.found for line in card.lines if line.name == "variance computed in")
+
+
 def _holds(card: Card, declared: dict[str, dict[str, str]]) -> None:
     own = next((declared[case.id] for case in PROBES.values() if case.id in declared), {})
     wanted = {choice: option for choice, option in own.items() if option != UNDECLARED and choice in card.dialect}
