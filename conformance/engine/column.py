@@ -7,6 +7,7 @@ from dataclasses import asdict
 import msgspec
 
 from conformance.adapters.contract import Implementation
+from conformance.adapters.naming import naming_of
 from conformance.definition.dialect import Dialect
 from conformance.results.rows import ImplementationRow
 
@@ -15,11 +16,14 @@ __all__ = ["implementation_row", "joined"]
 
 def implementation_row(implementation: Implementation, dialect: Dialect | None) -> ImplementationRow:
     """Return the row; the dialect is empty where nothing was declared."""
+    naming = naming_of(implementation.name)
+    names = {} if naming is None else {name: value for name, value in asdict(naming).items() if value not in (None, "")}
     return ImplementationRow(
         id=implementation.id, name=implementation.name, versions=dict(implementation.versions),
         execution=implementation.execution, device=implementation.device,
         dialect={} if dialect is None else asdict(dialect),
         documentation=implementation.documentation, settings=dict(implementation.settings), title=implementation.title,
+        names=names,
     )  # fmt: skip
 
 

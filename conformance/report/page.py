@@ -16,6 +16,7 @@ from conformance.report.absent import not_tested
 from conformance.report.agreement import agreement
 from conformance.report.agreement_figure import agreement_matrix, agreement_words
 from conformance.report.compare_page import compare_page
+from conformance.report.conversion_page import conversion_page
 from conformance.report.deviation_page import deviation_page
 from conformance.report.dialect_page import dialect_page, dialect_section
 from conformance.report.dialects import tabulate
@@ -89,6 +90,7 @@ def _pieces(results: Results, against: Results | None) -> Iterator[str]:
         deviations=deviation_page(findings, grid),
         open=open_page(grid),
         scenarios=scenario_page(grid),
+        conversions=conversion_page(grid, dialects),
         agreement=agreement_matrix(alike, grid),
         agreement_words=agreement_words(alike, grid),
         quality=quality_figures(grid),

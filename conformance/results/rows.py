@@ -76,7 +76,10 @@ class CellRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
 
 
 class ImplementationRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One column. ``id`` is ``name@version:execution:device``; ``dialect`` has an entry per choice."""
+    """One column. ``id`` is ``name@version:execution:device``; ``dialect`` has an entry per choice.
+
+    ``names`` says what it calls its constructor, arguments, parameters and state, and their defaults.
+    """
 
     id: str
     name: str
@@ -88,6 +91,7 @@ class ImplementationRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     documentation: str = ""
     settings: dict[str, str] = {}
     title: str = ""
+    names: dict[str, str | float] = {}
 
 
 class InputRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -14,7 +14,10 @@ from playwright.sync_api import Page, expect
 pytestmark = pytest.mark.xdist_group("chromium")
 
 Opener = Callable[..., Page]
-PAGES = ("overview", "matrix", "dialects", "deviations", "open", "scenarios", "bounds", "compare", "absent", "reading")
+PAGES = (
+    "overview", "matrix", "dialects", "deviations", "open", "scenarios", "conversions", "bounds", "compare", "absent",
+    "reading",
+)  # fmt: skip
 CELL = f"#matrix?case={quote('running_stats/variance-blends[dtype=float32,rank=4]')}&impl=flax-linen@0.12.2:jit:cpu"
 RULES = {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 

@@ -1,5 +1,5 @@
 // The state of the page lives in the URL fragment: `#page?key=value`, so that links and the back button work.
-const PAGES = ['overview', 'matrix', 'dialects', 'deviations', 'open', 'scenarios', 'bounds', 'compare', 'absent', 'reading'];
+const PAGES = ['overview', 'matrix', 'dialects', 'deviations', 'open', 'scenarios', 'conversions', 'bounds', 'compare', 'absent', 'reading'];
 
 // An address may name a heading or a finding: its page is shown, and it is scrolled to.
 function pageAround(name) {
