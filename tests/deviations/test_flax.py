@@ -125,11 +125,11 @@ def test_it_costs_the_output_its_precision() -> None:
     assert np.abs(factor * np.sqrt(1 + EPSILON) - 1).min() > 1e-9
 
 
-def gradient(x: np.ndarray, dy: np.ndarray, *, cast_once: bool) -> np.ndarray:
+def gradient(x: np.ndarray, dy: np.ndarray, *, cast_once: bool, fast: bool) -> np.ndarray:
     """Return ``dx`` of a training call on 16-bit input, or on that input cast to float32 outside the layer."""
     module = linen.BatchNorm(
         use_running_average=False, epsilon=EPSILON, use_scale=False, use_bias=False,
-        dtype=np.float32 if cast_once else x.dtype,
+        dtype=np.float32 if cast_once else x.dtype, use_fast_variance=fast,
     )  # fmt: skip
     state = {"batch_stats": {"mean": np.zeros(1, np.float32), "var": np.ones(1, np.float32)}}
 
@@ -149,8 +149,9 @@ def gradient_terms(x: np.ndarray, dy: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return upstream / s, -(upstream.mean() + xhat * (upstream * xhat).mean()) / s
 
 
+@pytest.mark.parametrize("fast", [True, False], ids=["one-pass", "two-pass"])
 @pytest.mark.parametrize("dtype", [ml_dtypes.bfloat16, np.float16], ids=["bfloat16", "float16"])
-def test_flax_adds_up_16_bit_gradient_terms(dtype: Any) -> None:
+def test_flax_adds_up_16_bit_gradient_terms(dtype: Any, *, fast: bool) -> None:
     """The gradient of 16-bit input is the sum of two terms, each rounded; cast once, it is rounded at the end only."""
     unit = float(ml_dtypes.finfo(dtype).eps) / 2
     worst, equal = [], []
@@ -158,9 +159,9 @@ def test_flax_adds_up_16_bit_gradient_terms(dtype: Any) -> None:
         x, dy = np.random.default_rng(seed).standard_normal((2, 40)).astype(dtype)
         direct, statistics = gradient_terms(x, dy)
         allowed = 1.2 * unit * np.abs(direct + statistics)  # one rounding, and what float32 adds to it
-        once = gradient(x, dy, cast_once=True).astype(np.float64)
+        once = gradient(x, dy, cast_once=True, fast=fast).astype(np.float64)
         assert (np.abs(once - direct - statistics) <= allowed).all()
-        seen = gradient(x, dy, cast_once=False)
+        seen = gradient(x, dy, cast_once=False, fast=fast)
         worst.append((np.abs(seen.astype(np.float64) - direct - statistics) / allowed).max())
         equal.append((seen == direct.astype(dtype) + statistics.astype(dtype)).mean())
     assert max(worst) > 5
