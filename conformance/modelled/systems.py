@@ -61,6 +61,7 @@ def _lux_lacks(case: Case) -> str | None:
 MATLAB = Model(
     "matlab", "R2024a", _BATCHNORM, _matlab, _matlab_lacks,
     (
+        Evidence("train_statistics", "docs", "With three outputs it normalises by the batch's.", _BATCHNORM),
         Evidence("momentum", "docs", "The decay weighs the statistics of the new batch.", _BATCHNORM),
         Evidence("running_variance", "inferred",
                  "Population: of it and the sample variance only it gives the thread's 2.7e-12 after 500 forwards."),
@@ -72,6 +73,7 @@ MATLAB = Model(
 FLUX = Model(
     "flux", "0.16.10", _FLUX, _flux, _cumulative,
     (
+        Evidence("train_statistics", "source", "In training mode mean and variance are those of the batch.", _FLUX),
         Evidence("running_variance", "source", "The variance of the batch is kept times m / (m - 1).", _FLUX),
         Evidence("momentum", "source", "It weighs the new batch, and 1 minus it the old state.", _FLUX),
         Evidence("constants", "source",
@@ -87,6 +89,7 @@ FLUX = Model(
 LUX = Model(
     "lux", "1.31.4", _LUX, _lux, _lux_lacks,
     (
+        Evidence("train_statistics", "source", "In training mode mean and variance are those of the batch.", _LUX),
         Evidence("running_variance", "source", "The variance of the batch is kept times m / (m - 1).", _LUX),
         Evidence("momentum", "source", "It weighs the new batch, and 1 minus it the old state.", _LUX),
         Evidence("constants", "source", "Epsilon and momentum are Float32 by default.", _LUX),

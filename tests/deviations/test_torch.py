@@ -142,6 +142,19 @@ def test_in_two_layouts_the_gradient_of_beta_is_rounded_to_bfloat16(last: bool) 
 
 
 def test_synchronised_replicas_take_an_accelerator() -> None:
-    """SyncBatchNorm refuses to train on a CPU, which is why no replicas are asked of PyTorch here."""
-    with pytest.raises(ValueError, match="expected input tensor to be on GPU"):
-        torch.nn.SyncBatchNorm(3)(torch.zeros(4, 3))
+    """In a process group SyncBatchNorm refuses to train on a CPU: no replicas are asked of PyTorch here."""
+    distributed = torch.distributed
+    if not (distributed.is_available() and distributed.is_gloo_available()):
+        pytest.skip("this build of PyTorch has no process groups")
+    distributed.init_process_group("gloo", store=distributed.HashStore(), rank=0, world_size=1)
+    try:
+        with pytest.raises(ValueError, match="expected input tensor to be on GPU"):
+            torch.nn.SyncBatchNorm(3)(torch.zeros(4, 3))
+    finally:
+        distributed.destroy_process_group()
+
+
+def test_without_a_process_group_nothing_is_synchronised() -> None:
+    """Alone, SyncBatchNorm is the plain layer."""
+    x = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(torch.nn.BatchNorm1d(3)(x), torch.nn.SyncBatchNorm(3)(x))
