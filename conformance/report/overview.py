@@ -56,8 +56,10 @@ def facts(grid: Grid) -> Markup:
     rows, columns = grid.shape
     machine = " · ".join(_machine(*entry) for entry in run.machine.items()) or "not stated"
     cells = f"{len(results.cells):,} of {results.expected_cells:,} cells"
+    modelled = sum(row.provenance == "modelled" for row in run.implementations)
+    aside = f", {modelled} of them modelled" if modelled else ""
     pairs = [
-        ("Cases", f"{rows:,} on {count(columns, 'implementation')}: {cells}"),
+        ("Cases", f"{rows:,} on {count(columns, 'implementation')}{aside}: {cells}"),
         ("Suite", f"{run.suite}, corpus {run.cases_digest[:12] or 'unnamed'}"),
         ("Date", moment(run.started)),
         ("Duration", duration(results.seconds) if results.seconds else "not known"),

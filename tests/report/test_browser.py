@@ -29,7 +29,7 @@ def test_overview_opens_first(open_page: Opener) -> None:
     expect(page.locator("#overview")).to_be_visible()
     expect(page.locator("#matrix")).to_be_hidden()
     expect(page.locator(".lead")).to_contain_text("Of 228 cells")
-    expect(page.locator(".facts")).to_contain_text("57 on 5 implementations: 285 of 285 cells")
+    expect(page.locator(".facts")).to_contain_text("57 on 5 implementations, 1 of them modelled: 285 of 285 cells")
     expect(page.locator(".alarm")).to_have_count(0)
 
 
