@@ -22,6 +22,8 @@ __all__ = ["simulate_network"]
 
 #: How often the program is run with random rounding.
 _DRAWS = 6
+#: The smallest rounding that is drawn: float64, in which draws are computed, errs by far less.
+_DRAWN = 2.0**-32
 
 
 def simulate_network(case: Case, arrays: Mapping[str, Array], rules: Rules) -> Prediction:
@@ -29,20 +31,18 @@ def simulate_network(case: Case, arrays: Mapping[str, Array], rules: Rules) -> P
 
     Bounds are measured: the whole program is run ``_DRAWS`` times with every operation erring by one rounding
     (``noise``). The root mean square of what that moves, element-wise, but at least that of its row, is multiplied
-    by twice the growth of the longest sum.
+    by twice the growth of the longest sum. What a rounding moves is in proportion to it: those of float64 are drawn
+    larger, and what they move is scaled.
     """
     assert case.network is not None
     layer = kept_constants(case.layer, rules.dialect)
     wide: Any = np.longdouble if "float64" in (layer.dtype, layer.param_dtype) else np.float64
     precision = working_precision(case, rules, wide)
-    stack = Stack.of(layer, case.network, arrays, wide, rules)
-    start = Stack.start(case.network, arrays, wide)
-    exact = _Run(case, arrays, stack, start, wide, lambda values: values)
-    draws = [
-        _Run(case, arrays, stack, start, wide, Source(precision.unit, seed).noisy) for seed in range(1, _DRAWS + 1)
-    ]
+    exact = _Run.of(case, arrays, rules, wide, lambda values: values)
+    unit = max(precision.unit, _DRAWN)
+    draws = [_Run.of(case, arrays, rules, np.float64, Source(unit, seed).noisy) for seed in range(1, _DRAWS + 1)]
     rows = max(array.shape[0] for name, array in arrays.items() if name.startswith("x:"))
-    measure = _Measure(precision, max(rows, case.network.width))
+    measure = _Measure(precision, max(rows, case.network.width), precision.unit / unit)
     writer = Writer(layer, precision)
     for key, one in exact.found.items():
         bounds = [measure(part, [np.asarray(draw.found[key][at]) for draw in draws]) for at, part in enumerate(one)]
@@ -69,13 +69,14 @@ class _Measure:
 
     precision: Precision
     longest: int
+    scale: float
 
     def __call__(self, exact: Array, draws: Sequence[Array]) -> Array:
         moved = np.stack([draw - exact for draw in draws])
         size = np.sqrt((moved * moved).mean(axis=0))
         row = np.sqrt((size * size).mean(axis=-1, keepdims=True))
         growth = self.precision.growth(self.longest).reshape(2, *(1,) * size.ndim)
-        bound: Array = 2 * growth * np.maximum(size, row) + self.precision.floor
+        bound: Array = 2 * self.scale * growth * np.maximum(size, row) + self.precision.floor
         return bound
 
 
@@ -92,6 +93,16 @@ class _Run:
     found: dict[Key, tuple[Array, ...]] = field(default_factory=dict)
     named: dict[str, tuple[int, Pass]] = field(default_factory=dict)
     saved: dict[str, States] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, case: Case, arrays: Mapping[str, Array], rules: Rules, wide: Any, lift: Callable[[Any], Any]
+    ) -> _Run:
+        """Run the program of ``case`` in the precision ``wide``, on inputs that ``lift`` makes of its arrays."""
+        assert case.network is not None
+        layer = kept_constants(case.layer, rules.dialect)
+        stack = Stack.of(layer, case.network, arrays, wide, rules)
+        return cls(case, arrays, stack, Stack.start(case.network, arrays, wide), wide, lift)
 
     def __post_init__(self) -> None:
         for number, step in enumerate(self.case.program, start=1):
@@ -127,13 +138,20 @@ class _Run:
 
     def converge(self, number: int, step: Step, label: str) -> None:
         seen = [self.forward(label, "evaluate").y]
-        trained = self.forward(label, "train").y
+        trained = self.forward(label, "train")
         for k in range(1, step.times + 1):
             if k % step.every == 0:
                 seen.append(self.forward(label, "evaluate").y)
             if k < step.times:
-                self.forward(label, "train")
-        self.found[number, "mse"] = np.stack([np.asarray(one) for one in seen]), np.asarray(trained)[None]
+                self.again(label, trained)
+        self.found[number, "mse"] = np.stack([np.asarray(one) for one in seen]), np.asarray(trained.y)[None]
+
+    def again(self, label: str, trained: Pass) -> None:
+        """Train once more on a batch: where the state has no part in that, its statistics are what they were."""
+        if self.stack.rules.train_statistics == "batch":
+            self.states = self.stack.moved(trained.batches, self.states, "train")
+        else:
+            self.forward(label, "train")
 
     def forward(self, label: str, mode: str) -> Pass:
         done = self.stack.forward(self.rows(f"x:{label}"), mode, self.states)

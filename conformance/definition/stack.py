@@ -6,7 +6,7 @@ forward and gradient give their own derivatives.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,10 +26,11 @@ States = tuple[State, ...]
 
 @dataclass(frozen=True)
 class Pass:
-    """What a forward leaves for its gradient: the call of every batch norm, and the states after it."""
+    """What a forward leaves for its gradient: the call of every batch norm, its batch, and the states after it."""
 
     y: Any
     calls: tuple[Forward, ...]
+    batches: tuple[Batch, ...]
     states: States
 
 
@@ -63,18 +64,26 @@ class Stack:
 
     def forward(self, x: Any, mode: str, states: States) -> Pass:
         """Go through the layers; in train, also move the states."""
-        calls, after, n = [], [], x.shape[1]
+        calls, batches, after, n = [], [], [], x.shape[1]
         for kernel, bias, norm, state in zip(self.kernels[:-1], self.biases[:-1], self.norms, states, strict=True):
             x, shape = kernel @ x + bias, (n, len(kernel))
             moved = state
             if not isinstance(x, Taylor):  # of a derivative the state is not looked at
-                batch = Batch(*statistics(x, shape, self.rules), n, n, norm.epsilon)
-                for _ in range(moves(mode, self.rules, with_backward=False)):
-                    moved = update(moved, batch, self.momentum, self.rules)
+                batches.append(Batch(*statistics(x, shape, self.rules), n, n, norm.epsilon))
+                moved = self._moved(batches[-1], state, mode)
             calls.append(forward(x, mode, shape, norm, state, moved, self.rules))
             after.append(moved)
             x = gelu(calls[-1].y)
-        return Pass(self.kernels[-1] @ x + self.biases[-1], tuple(calls), tuple(after))
+        return Pass(self.kernels[-1] @ x + self.biases[-1], tuple(calls), tuple(batches), tuple(after))
+
+    def moved(self, batches: Sequence[Batch], states: States, mode: str) -> States:
+        """Return the states after a forward in which every batch norm has seen its batch."""
+        return tuple(self._moved(batch, state, mode) for batch, state in zip(batches, states, strict=True))
+
+    def _moved(self, batch: Batch, state: State, mode: str) -> State:
+        for _ in range(moves(mode, self.rules, with_backward=False)):
+            state = update(state, batch, self.momentum, self.rules)
+        return state
 
     def gradient(self, done: Pass, dy: Any) -> Any:
         """Return the gradient of ``sum(y * dy)`` in the input, ``(features, N)``."""
