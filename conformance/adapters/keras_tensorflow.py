@@ -7,6 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from conformance.adapters.contract import Array, Implementation, LayerConfig, State
+from conformance.adapters.shared import tensorflow_replicas as replicas
 from conformance.adapters.shared.keras import KerasAdapter, KerasLayer, import_keras
 from conformance.adapters.shared.keras_network import Stack
 from conformance.adapters.shared.tensorflow import Forward, Layer
@@ -15,6 +16,7 @@ from conformance.definition.dialect import Dialect
 
 __all__ = ["Adapter", "Graph", "Xla"]
 
+replicas.split_cpu()
 keras = import_keras("tensorflow")
 
 
@@ -43,6 +45,11 @@ class Adapter(KerasAdapter):
             state_dtype="parameters",
         )  # fmt: skip
 
+    @property
+    def lacks_replicas(self) -> str | None:
+        """Say why there is no place for replicas, unless there is."""
+        return replicas.lacks(self.execution)
+
     def create(self, layer: LayerConfig, state: State) -> _Layer:
         """Build the layer, and assign its variables."""
         return _Layer(layer, state, self.execution)
@@ -64,10 +71,10 @@ class Xla(Adapter):
     execution = "xla"
 
 
-class _Layer(Layer, KerasLayer):
-    def __init__(self, config: LayerConfig, state: State, execution: str) -> None:
+class _Layer(replicas.Replicated, KerasLayer):
+    def __init__(self, config: LayerConfig, state: State, execution: str, **options: Any) -> None:
         super().__init__(config, execution, last=config.channel_axis != "second")
-        self.build(keras)
+        self.build(keras, **options)
         self.set_state(state)
 
     @property
@@ -86,6 +93,12 @@ class _Layer(Layer, KerasLayer):
     def forward_recomputed(self, x: Array) -> Forward:
         """Call the layer in train under ``keras.remat``."""
         return self.taped("recomputed", keras.remat(lambda given: self.call(given, "train")), x)
+
+    def synchronised(self) -> _Layer:
+        """Return a new layer with ``synchronized=True``."""
+        layer = _Layer(self.config, {}, self.execution, synchronized=True)
+        layer.layer.trainable = self.layer.trainable
+        return layer
 
     def fresh(self) -> _Layer:
         """Return a new layer of the same configuration."""

@@ -9,14 +9,16 @@ import tf_keras
 from tf_keras.api._v1.keras.layers import BatchNormalization as BatchNormalizationV1
 
 from conformance.adapters.contract import Implementation, LayerConfig, State
+from conformance.adapters.shared import tensorflow_replicas as replicas
 from conformance.adapters.shared.keras import KerasAdapter, KerasLayer
-from conformance.adapters.shared.tensorflow import Layer
 from conformance.corpus.case import Case
 from conformance.definition.dialect import Dialect
 
 __all__ = ["V1", "Fused", "Unfused"]
 
 _FUSED_RANKS = (4, 5)
+
+replicas.split_cpu()
 
 
 class _Adapter(KerasAdapter):
@@ -46,6 +48,13 @@ class _Adapter(KerasAdapter):
             update_gradient="detached", constants="own" if fused else "float32 momentum", recomputation="again",
             frozen="B" if self.kind is BatchNormalizationV1 else "C",
         )  # fmt: skip
+
+    @property
+    def lacks_replicas(self) -> str | None:
+        """Say why replicas cannot be synchronised, unless they can."""
+        if self.kind is BatchNormalizationV1:
+            return "the layer of version 1 has no argument synchronized"
+        return "the fused kernel does not synchronise" if self.fused else replicas.lacks("eager")
 
     def unsupported(self, case: Case) -> str | None:
         """Refuse what the layer has no argument for, and what the fused kernel does not take."""
@@ -82,11 +91,11 @@ class V1(_Adapter):
     name, fused, kind = "tf-keras-v1", None, BatchNormalizationV1
 
 
-class _Layer(Layer, KerasLayer):
-    def __init__(self, config: LayerConfig, state: State, adapter: _Adapter) -> None:
+class _Layer(replicas.Replicated, KerasLayer):
+    def __init__(self, config: LayerConfig, state: State, adapter: _Adapter, **options: Any) -> None:
         super().__init__(config, "eager", last=config.channel_axis != "second")
         self.adapter = adapter
-        self.build(tf_keras, adapter.kind, fused=adapter.fused)
+        self.build(tf_keras, adapter.kind, fused=adapter.fused, **options)
         self.set_state(state)
 
     @property
@@ -97,6 +106,12 @@ class _Layer(Layer, KerasLayer):
     def call(self, x: tf.Tensor, mode: str, mask: tf.Tensor | None = None) -> Any:
         """Call the layer."""
         return self.layer(x, training=mode == "train")
+
+    def synchronised(self) -> _Layer:
+        """Return a new layer with ``synchronized=True``."""
+        layer = _Layer(self.config, {}, self.adapter, synchronized=True)
+        layer.layer.trainable = self.layer.trainable
+        return layer
 
     def fresh(self) -> _Layer:
         """Return a new layer of the same configuration."""

@@ -157,6 +157,18 @@ def test_affine_singly(session: HostSession, gamma: str, beta: str) -> None:
 _DEFAULTS = {"gamma": np.ones(3), "beta": np.zeros(3), "running_mean": np.zeros(3), "running_var": np.ones(3)}
 
 
+def test_replicas_of_different_sizes_are_one_batch(session: HostSession) -> None:
+    """Five rows beside two train as the seven rows together, where replicas can be had of such sizes."""
+    seen, made = asked(session, [{"replicas": ["a", "b"]}], shape="5x3", inputs={"b": {"shape": "2x3"}})
+    if seen.unsupported is not None:
+        assert session.implementation.name in ("torch", "flax-linen")
+        return
+    given = generate(made)
+    rows = np.concatenate([given["x:a"], given["x:b"]])
+    expected = given["gamma"] * (rows - rows.mean(0)) / np.sqrt(rows.var(0) + made.epsilon) + given["beta"]
+    np.testing.assert_allclose(array(seen, 1, "y"), expected, rtol=1e-12, atol=1e-12)
+
+
 def test_a_backward_can_be_repeated(session: HostSession) -> None:
     """A gradient asked for twice is the same, also after a forward in between."""
     back = {"backward": "one", "gradients": ["x", "gamma"], "observe": []}

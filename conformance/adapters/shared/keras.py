@@ -36,14 +36,19 @@ def import_keras(backend: str) -> Any:
 class KerasAdapter(Adapter):
     """What every backend of Keras lacks."""
 
+    @property
+    def lacks_replicas(self) -> str | None:
+        """Say why replicas cannot be synchronised, unless they can."""
+        return "synchronized=True is for the TensorFlow backend"
+
     def unsupported(self, case: Case) -> str | None:
         """Refuse what the layer has no argument for."""
         if case.momentum == "cumulative":
             return "BatchNormalization has no cumulative average: momentum is a number"
         if not case.tracked and any(step.evaluate is not None for step in case.steps):
             return "BatchNormalization always keeps moving statistics"
-        if any(step.replicas is not None for step in case.steps):
-            return "synchronized=True needs a distribution strategy, which this adapter does not set up"
+        if self.lacks_replicas is not None and any(step.replicas is not None for step in case.steps):
+            return self.lacks_replicas
         if policy(case.layer) is None:
             return f"no dtype policy computes in {case.layer.dtype} with variables in {case.layer.param_dtype}"
         return None
