@@ -95,6 +95,8 @@ BUILT_IN: dict[str, AdapterSpec] = {
         _spec("tinygrad", "tinygrad:Adapter", "tinygrad", "tinygrad", programs=("clang",)),
         _spec("mlx", "mlx:Adapter", "mlx", "mlx"),
         _spec("paddle", "paddle:Adapter", "paddle", "paddlepaddle"),
+        _spec("mxnet", "mxnet:Adapter", "mxnet", "mxnet"),
+        _spec("mxnet:graph", "mxnet:Graph", "mxnet", "mxnet"),
         _spec("keras-tensorflow", "keras_tensorflow:Adapter", "tensorflow", "keras", _TENSORFLOW, default=True),
         _spec("keras-tensorflow:graph", "keras_tensorflow:Graph", "tensorflow", "keras", _TENSORFLOW),
         _spec("keras-tensorflow:xla", "keras_tensorflow:Xla", "tensorflow", "keras", _TENSORFLOW),

@@ -88,6 +88,12 @@ _PADDLE = Naming(
     momentum_default=0.9, epsilon="epsilon", epsilon_default=1e-5, gamma="weight", beta="bias", running_mean="_mean",
     running_var="_variance", layout="either",
 )  # fmt: skip
+_MXNET = Naming(
+    constructor="mxnet.gluon.nn.BatchNorm", channels=None, momentum="momentum", momentum_weighs="old",
+    momentum_default=0.9, epsilon="epsilon", epsilon_default=1e-5, gamma="gamma", beta="beta",
+    running_mean="running_mean", running_var="running_var", layout="either",
+    note="the state moves when the gradients of a training call are taken, and not before",
+)  # fmt: skip
 _TINYGRAD = Naming(
     constructor="tinygrad.nn.BatchNorm", channels="channels", momentum="momentum", momentum_weighs="new",
     momentum_default=0.1, epsilon="eps", epsilon_default=1e-5, gamma="weight", beta="bias",
@@ -120,6 +126,7 @@ NAMINGS: dict[str, Naming] = {
     "equinox-ema": _EQUINOX,
     "mlx": _MLX,
     "paddle": _PADDLE,
+    "mxnet": _MXNET,
     "tinygrad": _TINYGRAD,
     "onnx-reference-9": _ONNX,
     "onnx-reference-14": _ONNX,

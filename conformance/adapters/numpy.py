@@ -256,6 +256,8 @@ class _Forward:
         rules = self.layer.rules
         if rules.updates == "with backward" and self.call.mode == "train" and not self.backwards:
             self.layer.move(self.batch)
+        if rules.updates == "with each backward" and self.call.mode == "train":
+            self.layer.move(self.batch)
         self.backwards += 1
         times = self.backwards if rules.repeated == "accumulates" else 1
         upstream = by_channel(dy.astype(self.layer.work))

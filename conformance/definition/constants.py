@@ -13,6 +13,6 @@ __all__ = ["kept_constants"]
 
 def kept_constants(layer: Layer, dialect: Dialect) -> Layer:
     """Return the layer with the epsilon that is computed with."""
-    if dialect.constants in ("own", "float32 momentum"):
+    if dialect.constants in ("own", "float32 momentum", "float32 old"):
         return layer
     return msgspec.structs.replace(layer, epsilon=float(np.float32(layer.epsilon)))

@@ -32,7 +32,7 @@ class Rules:
     beta: Literal["used", "ignored"] = "used"
 
     # State
-    updates: Literal["once", "never", "twice", "in evaluate too", "with backward"] = "once"
+    updates: Literal["once", "never", "twice", "in evaluate too", "with backward", "with each backward"] = "once"
     updated: Literal["both", "mean only", "variance only"] = "both"
     mean_factor: Literal["one", "bessel"] = "one"
     variance_count: Literal["values", "rows", "channels", "plus one"] = "values"

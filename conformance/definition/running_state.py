@@ -44,7 +44,7 @@ def moves(mode: str, rules: Rules, *, with_backward: bool) -> int:
         return 1 if rules.updates == "in evaluate too" else 0
     if rules.updates == "with backward":
         return 1 if with_backward else 0
-    return {"never": 0, "twice": 2}.get(rules.updates, 1)
+    return {"never": 0, "with each backward": 0, "twice": 2}.get(rules.updates, 1)
 
 
 def update_weight(k: int, momentum: float | None, rules: Rules) -> np.longdouble:
@@ -71,7 +71,7 @@ def update_weight(k: int, momentum: float | None, rules: Rules) -> np.longdouble
         return one * np.float32(weight)
     # Where constants are kept in float32, that of the state is the weight of the old one.
     weight = one - np.float32(one - weight)
-    return weight if rules.dialect.constants == "float32" else one * np.float32(weight)
+    return one * np.float32(weight) if rules.dialect.constants == "float32 each" else weight
 
 
 def weights(state: State, momentum: float | None, rules: Rules) -> tuple[Any, Any]:

@@ -271,6 +271,8 @@ class _Simulation:
             call.forward.mode, self.rules, with_backward=False
         ) and self.backwards[call.number] == 1:
             self._move(call)
+        if self.rules.updates == "with each backward" and call.forward.mode == "train":
+            self._move(call)
         call = self._seen_by_backward(call)
         dy = by_channel(self.arrays[f"dy:{number}"].astype(self.wide))
         done = gradients(call.forward, dy, self.rules)

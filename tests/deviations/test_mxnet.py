@@ -1,0 +1,83 @@
+"""What is recorded of MXNet is MXNet's: shown with plain NumPy, in its environment of `make matrix`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from conformance.corpus.case import Case
+from conformance.corpus.inputs import generate
+from conformance.host.configuration import load_hosts
+from conformance.host.observation import Observation
+from conformance.host.session import HostSession
+
+PYTHON = Path(__file__).parents[2] / ".matrix" / "mxnet-1.9.1" / "bin" / "python"
+GRADIENTS = ["x", "gamma", "beta"]
+#: MXNet's operator has the weight of the old state as a float32 number.
+KEPT = float(np.float32(0.7))
+
+
+@pytest.fixture(scope="module", params=["mxnet", "mxnet:graph"])
+def session(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostSession]:
+    if not PYTHON.exists():
+        pytest.skip('make matrix MATRIX_ARGS="--only mxnet-1.9.1" makes its environment')
+    file = tmp_path_factory.mktemp("hosts") / "hosts.yaml"
+    file.write_text(f"implementations: {{old: {{python: {PYTHON}, adapter: '{request.param}'}}}}", "utf-8")
+    with HostSession("old", host=load_hosts(file)["old"]) as opened:
+        yield opened
+
+
+def asked(session: HostSession, steps: list[dict[str, Any]], **changes: Any) -> tuple[Observation, Mapping[str, Any]]:
+    plain = {"id": "made/up", "fact": "It is made up.", "clauses": ["1.1"], "shape": "5x3", "dtype": "float64"}
+    made = msgspec.convert({**plain, "momentum": 0.3, "steps": steps, **changes}, Case)
+    seen = session.observe(made)
+    assert isinstance(seen, Observation), seen
+    return seen, generate(made)
+
+
+def blended(given: Mapping[str, Any], times: int) -> tuple[Any, Any]:
+    """Return the running statistics after so many updates with one batch."""
+    mean, var = given["running_mean"], given["running_var"]
+    for _ in range(times):
+        mean = KEPT * mean + (1 - KEPT) * given["x:a"].mean(0)
+        var = KEPT * var + (1 - KEPT) * given["x:a"].var(0)
+    return mean, var
+
+
+def test_a_training_call_alone_leaves_the_state(session: HostSession) -> None:
+    """After a training call whose gradients nobody has taken the state is what it was, bit for bit."""
+    seen, given = asked(session, [{"train": "a"}])
+    np.testing.assert_array_equal(given["running_mean"], seen.outcomes[1, "running_mean"])
+    np.testing.assert_array_equal(given["running_var"], seen.outcomes[1, "running_var"])
+
+
+def test_each_backward_moves_the_state(session: HostSession) -> None:
+    """Every backward of a training call blends the batch in: the second of one call, too."""
+    steps = [{"train": "a", "name": "first"}, *[{"backward": "first", "gradients": GRADIENTS}] * 3]
+    seen, given = asked(session, steps)
+    for times in (1, 2, 3):
+        mean, var = blended(given, times)
+        np.testing.assert_allclose(seen.outcomes[1 + times, "running_mean"], mean, rtol=1e-13)
+        np.testing.assert_allclose(seen.outcomes[1 + times, "running_var"], var, rtol=1e-12)
+
+
+def test_a_block_that_was_loaded_in_between_stays(session: HostSession) -> None:
+    """The backward moves the state of the block that was called, not of the one that has loaded it since."""
+    steps = [{"train": "a", "name": "first"}, {"reload": True}, {"backward": "first", "gradients": GRADIENTS}]
+    seen, given = asked(session, steps)
+    np.testing.assert_array_equal(given["running_mean"], seen.outcomes[3, "running_mean"])
+    np.testing.assert_array_equal(given["running_var"], seen.outcomes[3, "running_var"])
+
+
+def test_the_gradient_context_chooses_the_mode(session: HostSession) -> None:
+    """A call trains where a gradient is taken and evaluates elsewhere, if nobody says otherwise."""
+    seen, given = asked(session, [{"automatic": "a"}, {"automatic": "a", "gradients": GRADIENTS}])
+    x, scale, shift = given["x:a"], given["gamma"], given["beta"]
+    for step, mean, var in ((1, given["running_mean"], given["running_var"]), (2, x.mean(0), x.var(0))):
+        expected = scale * (x - mean) / np.sqrt(var + 1e-3) + shift
+        np.testing.assert_allclose(seen.outcomes[step, "y"], expected, rtol=1e-10)
