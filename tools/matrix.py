@@ -1,7 +1,8 @@
 """Makes one report of every environment that ``matrix.yaml`` names: installs, runs, merges.
 
 An environment that cannot be installed or run is a row that says why; the others are complete. One that is
-there already is taken as it is while its requirements stay the same.
+there already is taken as it is while its requirements stay the same, and so is what was asked in it: a part that was
+ended goes on where it was, and a complete one is not run again while corpus, records and suite stay the same.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import yaml
 from conformance.adapters.registry import find
 from conformance.corpus.faults import raise_from
 from conformance.corpus.marks import fault, parse, plain
+from conformance.engine.adapters import CANARY
 from conformance.errors import ConformanceError, UsageError
 from conformance.report.page import REPORT_NAME, write_report
 from conformance.results.merge import merge
@@ -41,7 +43,8 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     ``without_dependencies`` is installed last, by ``pip install --no-deps``; ``site_packages`` lets it see
     those of its interpreter. ``adapters`` are names or ``module:Class``; ``hosts`` a file of hosts by command, whose
-    programs ``npm`` installs in that folder. ``cases`` are patterns, where it is not asked everything.
+    programs ``npm`` installs in that folder. ``cases`` are patterns, where it is not asked everything; ``modelled``
+    adds the columns of what cannot be run here.
     """
 
     python: str = ""
@@ -52,6 +55,7 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     hosts: str = ""
     npm: str = ""
     cases: Words = ()
+    modelled: bool = False
     time_limit: float = 60.0
 
     def __post_init__(self) -> None:
@@ -91,8 +95,12 @@ def load(file: Path) -> dict[str, Environment]:
     return found
 
 
-def part(name: str, environment: Environment, folders: tuple[Path, Path], options: Sequence[str]) -> Results:
+def part(
+    name: str, environment: Environment, folders: tuple[Path, Path], options: Sequence[str]
+) -> tuple[Results, str]:
     """Install one environment in the first of ``folders``, run it and return what is in the second.
+
+    Beside it goes why the run was ended before its time, an empty text if it was not.
 
     Raises:
         PartError: it cannot be installed, or its run left nothing.
@@ -101,17 +109,38 @@ def part(name: str, environment: Environment, folders: tuple[Path, Path], option
     output.mkdir(parents=True, exist_ok=True)
     who = list(_asked(name, environment, home, output))
     # Cases asked for on the command line take the place of those of the file.
-    chosen = any(option.startswith("--case") for option in options)
+    chosen = any(option.partition("=")[0] == "--case" for option in options)
     cases = [] if chosen else [f"--case={pattern}" for pattern in environment.cases]
     command = [
         sys.executable, "-m", "conformance", "run", *who, *cases, "--output", str(output), "--quiet",
-        f"--time-limit={environment.time_limit:g}", *options,
+        f"--time-limit={environment.time_limit:g}", *(["--modelled"] if environment.modelled else []), *options,
     ]  # fmt: skip
-    ended = _called(command, output / "run.log", RUN_LIMIT)
+    kept = _length(output)
+    ended = _called([*command, "--resume"], output / "run.log", RUN_LIMIT)
+    if ended not in (0, 1, 3) and kept is not None and kept == _length(output):
+        # Nothing was added: what is there is of another corpus or suite, and is asked for anew.
+        (output / RESULTS_NAME).unlink()
+        ended = _called(command, output / "run.log", RUN_LIMIT)
     # 1 is a finding about an implementation, 3 one about the suite: either way the cells are there.
-    if ended not in (0, 1, 3) or not (output / RESULTS_NAME).is_file():
-        raise PartError(f"does not run: {_last_words(output / 'run.log')}")
+    if ended in (0, 1, 3) and _length(output) is not None:
+        return read_results(output), ""
+    reason = _last_words(output / "run.log")
+    if _length(output) is None:
+        raise PartError(f"does not run: {reason}")
+    return read_results(output), f"ended before its time: {reason}"
+
+
+def _left(output: Path) -> Results:
+    """Return what an earlier run has left of a part."""
+    if _length(output) is None:
+        raise PartError("has not been run")
     return read_results(output)
+
+
+def _length(output: Path) -> int | None:
+    """Return how many bytes of results a part has, ``None`` if it has no file."""
+    file = output / RESULTS_NAME
+    return file.stat().st_size if file.is_file() else None
 
 
 def _asked(name: str, environment: Environment, home: Path, output: Path) -> Iterator[str]:
@@ -195,6 +224,7 @@ def main() -> int:
     parser.add_argument("--environments", type=Path, default=ROOT / ".matrix", help="where environments are made")
     parser.add_argument("--output", type=Path, default=ROOT / "reports" / "matrix")
     parser.add_argument("--only", action="append", default=[], metavar="NAME", help="an environment; repeatable")
+    parser.add_argument("--merge", action="store_true", help="run nothing: make the report of the parts that are there")
     parser.add_argument("options", nargs="*", help="further options for each `conformance run`, after --")
     arguments = parser.parse_args()
     try:
@@ -214,10 +244,15 @@ def _make(environments: dict[str, Environment], arguments: argparse.Namespace) -
         print(f"{name} ...", flush=True)
         folders = (arguments.environments.absolute() / name, arguments.output.absolute() / "parts" / name)
         try:
-            parts[name] = part(name, environment, folders, arguments.options)
+            if arguments.merge:
+                parts[name], ended = _left(folders[1]), ""
+            else:
+                parts[name], ended = part(name, environment, folders, arguments.options)
         except (PartError, ConformanceError) as error:
-            absent[name] = str(error)
-            print(f"{name}: {error}", flush=True)
+            ended = str(error)
+        if ended:
+            absent[name] = ended
+            print(f"{name}: {ended}", flush=True)
     if not parts:
         print("nothing could be run", file=sys.stderr)
         return 1
@@ -226,7 +261,7 @@ def _make(environments: dict[str, Environment], arguments: argparse.Namespace) -
     whole = msgspec.structs.replace(whole, run=msgspec.structs.replace(whole.run, not_installed=lacking))
     write_results(whole, arguments.output)
     write_report(whole, arguments.output / REPORT_NAME)
-    executed = sum(row.provenance == "executed" for row in whole.run.implementations)
+    executed = sum(row.provenance == "executed" and row.name != CANARY for row in whole.run.implementations)
     print(f"{executed} executed columns of {len(parts)} environments, {len(lacking)} not run")
     print(arguments.output / REPORT_NAME)
     return 0

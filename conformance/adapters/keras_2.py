@@ -61,6 +61,8 @@ class Adapter(BaseAdapter):
             "Keras 2.3 multiplies the variance by a factor in float32, which TensorFlow refuses":
                 dtype != "float32" and Version("2.3") <= _VERSION,
             "the fused kernel knows no float64": dtype == "float64" and _fused(case.layer),
+            "the fused kernel takes statistics in float32, and Keras makes them of one dtype with the input":
+                dtype == "float16" and _fused(case.layer),
             "old Keras has no masks, recomputation or replicas for this layer":
                 any(step.masked or step.recompute or step.replicas is not None for step in steps),
             "the updates of a graph are run beside it: no call reads what another has assigned in one run":

@@ -39,11 +39,14 @@ class Adapter(BaseAdapter):
         )  # fmt: skip
 
     def dialect_for(self, layer: LayerConfig) -> Dialect:
-        """Declare the sample variance; arrays are values, so everything is differentiable.
+        """Declare the sample variance, before 0.32 the population's; arrays are values: everything is differentiable.
 
         ``freeze`` takes parameters out of ``trainable_parameters`` and changes no call.
         """
+        release = tuple(int(number) for number in metadata.version("mlx").split(".")[:2])
+        sample = release >= (0, 32)  # https://github.com/ml-explore/mlx/pull/3817
         return Dialect(
+            running_variance="sample" if sample else "population",
             statistics_gradient="leaf", update_gradient="differentiable", recomputation="once", frozen="A",
             untracked="batch", state_dtype="parameters",
         )  # fmt: skip

@@ -39,7 +39,8 @@ class _Adapter(BaseAdapter):
         """Refuse what a graph cannot be asked, and types that the opset does not let differ."""
         if case.dtype == "float16" and case.epsilon < 1e-6:
             return "the evaluator adds epsilon in 16 bits, and float16 has no such number"
-        if case.dtype in ("float16", "bfloat16") and any(_reads_statistics(step) for step in case.steps):
+        wider = case.dtype in ("float16", "bfloat16") and case.layer.param_dtype != case.dtype
+        if wider and any(_reads_statistics(step) for step in case.steps):
             return "the evaluator computes 16-bit input in 16 bits, and gives the statistics so"
         if self.opset < 15 and case.layer.param_dtype != case.dtype:
             return f"in opset {self.opset} scale and offset have the type of the input"
@@ -57,7 +58,7 @@ class Opset9(_Adapter):
 
     def unsupported(self, case: Case) -> str | None:
         """Refuse training, whose outputs the evaluator does not give."""
-        if any(step.mode == "train" for step in case.steps):
+        if any(step.mode == "train" or step.converge is not None for step in case.steps):
             return "the evaluator gives one of the five outputs that ask for training in opset 9"
         return super().unsupported(case)
 

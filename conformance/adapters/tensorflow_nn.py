@@ -35,8 +35,8 @@ class Adapter(BaseAdapter):
 
     def unsupported(self, case: Case) -> str | None:
         """Refuse what the functions have no argument for."""
-        if case.layer.dtype != case.layer.param_dtype:
-            return "tf.nn.batch_normalization takes input, statistics and parameters of one dtype"
+        if case.layer.dtype != case.layer.param_dtype and any(step.mode == "train" for step in case.program):
+            return "tf.nn.moments gives statistics of the input's dtype, which multiply no parameters of another"
         return lacks(case)
 
     def create(self, layer: LayerConfig, state: State) -> _Layer:

@@ -77,6 +77,38 @@ def test_statistics_of_the_batch_have_the_dtype_of_the_parameters(name: str) -> 
     assert not exact["dx"]
 
 
+def trained_under_vmap(given: dict[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
+    """Train one step of two layers alike; return output and input gradient of the first."""
+    stacked = {key: torch.from_numpy(np.stack([array, array])).to(getattr(torch, name)) for key, array in given.items()}
+
+    def call(x: Any, gamma: Any, beta: Any, mean: Any, var: Any, dy: Any) -> Any:
+        y = torch.nn.functional.batch_norm(x, mean, var, gamma, beta, training=True, momentum=MOMENTUM, eps=EPSILON)
+        return (y * dy).sum(), y
+
+    order = [stacked[key] for key in ("x", "gamma", "beta", "mean", "var", "dy")]
+    dx, y = torch.vmap(torch.func.grad(call, has_aux=True))(*order)
+    return {"y": y[0].double().numpy(), "dx": dx[0].double().numpy()}
+
+
+def composed(given: dict[str, np.ndarray], kept: Any, dtype: Any) -> dict[str, np.ndarray]:
+    """Return what ``normalised`` does, with gamma and beta applied by 16-bit operations of their own."""
+    plain = {**given, "gamma": np.ones(CHANNELS), "beta": np.zeros(CHANNELS)}
+    gamma, beta = spread(given["gamma"]).astype(dtype), spread(given["beta"]).astype(dtype)
+    y = normalised(plain, kept)["y"].astype(dtype) * gamma + beta
+    dy = (given["dy"].astype(dtype) * gamma).astype(np.float64)
+    return {"y": y.astype(np.float64), "dx": normalised({**plain, "dy": dy}, kept)["dx"]}
+
+
+@pytest.mark.parametrize("name", DTYPES)
+def test_under_vmap_gamma_and_beta_are_operations_of_their_own(name: str) -> None:
+    """Output and input gradient are those with a rounding after each operation, bit for bit, and no others."""
+    given, dtype = drawn(DTYPES[name]), DTYPES[name]
+    found = trained_under_vmap(given, name)
+    assert {"y": True, "dx": True} == equal(found, composed(given, dtype, dtype), dtype)
+    for other in (normalised(given, dtype), composed(given, np.float64, dtype)):
+        assert not equal(found, {"y": other["y"]}, dtype)["y"]
+
+
 def once(given: dict[str, np.ndarray], dtype: Any) -> dict[str, np.ndarray]:
     """Return the state blended in float64 and rounded at the end."""
     x = given["x"]

@@ -73,6 +73,17 @@ def test_faults(matrix: ModuleType, tmp_path: Path, entry: str, message: str) ->
     assert f"{file}:{message}" in str(refusal.value)
 
 
+def make(configuration: Path, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """Call the tool on the small corpus; environments go to ``made`` in the folder, the report to ``out``."""
+    command = [
+        sys.executable, "tools/matrix.py", f"--configuration={configuration}", f"--output={folder / 'out'}",
+        f"--environments={folder / 'made'}", *options, "--", f"--cases={TESTS / 'fakes' / 'corpus'}",
+    ]  # fmt: skip
+    path = os.pathsep.join(map(str, (ROOT, TESTS / "fakes")))
+    environment = {**os.environ, "PYTHONPATH": path}
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+
 def test_parts_that_fail_are_rows(tmp_path: Path) -> None:
     """Hanging, dying, uninstallable and unstartable ones among the environments leave the sound one complete."""
     hosts = tmp_path / "hosts.yaml"
@@ -86,14 +97,7 @@ def test_parts_that_fail_are_rows(tmp_path: Path) -> None:
         "  no-python: {python: python0.1, adapters: [torch]}\n"
         f"  no-package: {{requirements: [{tmp_path}/none.whl], adapters: [torch]}}\n", encoding="utf-8",
     )  # fmt: skip
-    command = [
-        sys.executable, "tools/matrix.py", f"--configuration={configuration}", f"--output={tmp_path / 'out'}",
-        f"--environments={tmp_path / 'made'}", "--", f"--cases={TESTS / 'fakes' / 'corpus'}",
-    ]  # fmt: skip
-    path = os.pathsep.join(map(str, (ROOT, TESTS / "fakes")))
-    ended = subprocess.run(
-        command, cwd=ROOT, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False
-    )
+    ended = make(configuration, tmp_path)
     assert 0 == ended.returncode, ended.stderr + ended.stdout
     results = read_results(tmp_path / "out")
     verdicts = {
@@ -109,3 +113,36 @@ def test_parts_that_fail_are_rows(tmp_path: Path) -> None:
     assert "there is no python0.1 here" in reasons["no-python"]
     assert "cannot be installed: ERROR" in reasons["no-package"]
     assert (tmp_path / "out" / "index.html").is_file()
+
+
+def test_what_is_there_is_kept(tmp_path: Path) -> None:
+    """A part that was cut off goes on where it was; ``--merge`` runs nothing and tells what has not been run."""
+    configuration, results = tmp_path / "matrix.yaml", tmp_path / "out" / "parts" / "sound" / "results.jsonl"
+    configuration.write_text(
+        "environments:\n  sound: {adapters: ['third_party:Sound']}\n  other: {adapters: ['third_party:Dies']}\n"
+    )
+    assert 0 == make(configuration, tmp_path, "--only=sound").returncode
+    whole = read_results(results)
+    lines = results.read_text(encoding="utf-8").splitlines(keepends=True)
+    results.write_text("".join(lines[:-3]), encoding="utf-8")
+    assert 0 == make(configuration, tmp_path, "--only=sound").returncode
+    again = read_results(results)
+    assert (whole.run.started, whole.complete, len(whole.cells)) == (again.run.started, True, len(again.cells))
+    results.write_text("".join(lines[:-3]), encoding="utf-8")
+    assert 0 == make(configuration, tmp_path, "--merge").returncode
+    merged = read_results(tmp_path / "out")
+    assert (len(whole.cells) - 2, False) == (len(merged.cells), merged.complete)
+    assert {"other": "has not been run"} == dict(merged.run.not_installed)
+
+
+def test_another_corpus_is_asked_anew(tmp_path: Path) -> None:
+    """A part that was run on other cases is run again, whole."""
+    configuration, results = tmp_path / "matrix.yaml", tmp_path / "out" / "parts" / "sound" / "results.jsonl"
+    configuration.write_text("environments:\n  sound: {adapters: ['third_party:Sound']}\n")
+    assert 0 == make(configuration, tmp_path).returncode
+    whole = read_results(results)
+    configuration.write_text(
+        "environments:\n  sound: {adapters: ['third_party:Sound'], cases: ['" + whole.run.cases[0].id + "']}\n"
+    )
+    assert 0 == make(configuration, tmp_path).returncode
+    assert [whole.run.cases[0].id] == [case.id for case in read_results(results).run.cases]
