@@ -91,6 +91,12 @@ class Adapter:
     - ``forward_automatic(x, differentiated)`` leaves the mode to the implementation, as its users do who choose
       none; ``differentiated`` says whether the call is made where a gradient is taken;
     - ``reload()`` saves the layer as the implementation does and returns a new one that loaded it;
+    - ``fold(x, kernel, bias)`` folds the layer, in evaluate, into the linear layer before it by what the implementation
+      has for that, and returns the output of the folded linear layer on ``x``: a dense layer with a ``kernel`` of shape
+      ``(C, F)``, or a convolution of stride 1 with zeros around its input, ``(C, F, 3, ...)``; ``bias`` has the shape
+      ``(C,)``, or is ``None``;
+    - ``export(x, mode)`` exports the layer, put in that mode, by what the implementation has for that, and returns the
+      output of the exported model, run on ``x`` by what such models are made for;
     - ``hvp(x, mode, dy, directions)``, with ``L = sum(y * dy)``: the Hessian of ``L`` in the variables
       that ``directions`` names (``x``, ``gamma``, ``dy``) times these directions, by variable, each of
       the shape of its variable;

@@ -20,8 +20,9 @@ from conformance.adapters.shared.numpy import NetworkLayer
 from conformance.corpus.case import Network
 from conformance.definition import batch_norm, gradients, higher_order, running_state
 from conformance.definition.batch_norm import Parameters, State, by_channel, canonical, column
-from conformance.definition.constants import kept_constants
+from conformance.definition.constants import exported_epsilon, kept_constants
 from conformance.definition.dialect import Dialect
+from conformance.definition.linear import Linear, folded
 from conformance.definition.precision import state_dtypes, unit_of
 from conformance.definition.rules import Rules
 from conformance.definition.saved import saved
@@ -30,7 +31,7 @@ __all__ = ["Adapter"]
 
 _DIALECT = Dialect(
     statistics_gradient="leaf", update_gradient="differentiable", recomputation="once", frozen="C", untracked="batch",
-    state_dtype="parameters",
+    state_dtype="parameters", exported="running",
 )  # fmt: skip
 
 
@@ -59,6 +60,7 @@ class Adapter(BaseAdapter):
 
 class _Layer:
     def __init__(self, config: LayerConfig, state: ContractState, rules: Rules) -> None:
+        self.given_epsilon = config.epsilon
         config = kept_constants(config, rules.dialect)
         self.config, self.rules = config, rules
         self.work: Any = np.float64 if "float64" in (config.dtype, config.param_dtype) else np.float32
@@ -108,6 +110,25 @@ class _Layer:
         if self.rules.dialect.recomputation == "again":
             self.move(done.batch)
         return done
+
+    def fold(self, x: Array, kernel: Array, bias: Array | None) -> Array:
+        """Return what the linear layer with the batch norm folded into it makes of ``x``."""
+        linear = Linear(kernel.astype(self.work), None if bias is None else bias.astype(self.work))
+        rows = x.astype(self.work)
+        return folded(linear, self.parameters, self.used, rows, self.given_epsilon, self.rules)(rows).astype(x.dtype)
+
+    def export(self, x: Array, mode: str) -> Array:
+        """Return what the formulas that are left of the layer, without its state moving, make of ``x``."""
+        option = self.rules.dialect.exported if mode == "train" else self.rules.exported_statistics
+        if option == "refused":
+            raise ValueError("the layer is in train: put it in evaluate to export it")
+        epsilon = exported_epsilon(self.config.epsilon, self.rules)
+        model = copy.copy(self)
+        model.parameters = replace(self.parameters, epsilon=epsilon)
+        y = model.forward(x, "train" if option == "batch" else "evaluate").y
+        if mode == "train" and self.rules.exporting == "moves the state":
+            self.forward(x, "train")
+        return y
 
     def reload(self) -> _Layer:
         """Return a new layer with a copy of everything."""

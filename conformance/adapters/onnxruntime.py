@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 import onnx
 import onnxruntime
+from onnx import helper, numpy_helper
 
 from conformance.adapters.contract import Adapter as BaseAdapter
 from conformance.adapters.contract import Array, Implementation, LayerConfig, State
 from conformance.adapters.shared import onnx as shared
+from conformance.adapters.shared import onnxruntime as runtime
 from conformance.corpus.case import Case
 from conformance.definition.dialect import Dialect
 
@@ -39,17 +42,49 @@ class Adapter(BaseAdapter):
         """Refuse what a graph cannot be asked, and what the provider has no kernel for."""
         if case.dtype == "bfloat16":
             return "the CPU provider has no BatchNormalization for bfloat16"
+        if case.layer.rank > 2 and case.dtype == "float64" and any(step.folded for step in case.steps):
+            return "the CPU provider has no Conv for float64"
+        if case.layer.rank == 2 and any(step.folded == "biased" for step in case.steps):
+            return "the optimiser folds into a MatMul without a bias, and into no Gemm"
         return shared.unsupported(case)
 
-    def create(self, layer: LayerConfig, state: State) -> shared.Layer:
+    def create(self, layer: LayerConfig, state: State) -> _Layer:
         """Hold what becomes the model's initializers."""
-        return shared.Layer.of(layer, state, _OPSET, _run)
+        return _Layer.of(layer, state, _OPSET, _run)
+
+
+class _Layer(shared.Layer):
+    def fold(self, x: Array, kernel: Array, bias: Array | None) -> Array:
+        """Load a model of both layers, which the graph optimiser folds; that it did is proved."""
+        model = _with_linear(self.model("evaluate"), kernel, bias)
+        chosen = runtime.options()
+        with tempfile.TemporaryDirectory() as folder:
+            optimised = Path(folder) / "optimised.onnx"
+            chosen.optimized_model_filepath = str(optimised)
+            (y,) = runtime.run(model.SerializeToString(), x, chosen)
+            left = [node.op_type for node in onnx.load(optimised).graph.node]
+        if "BatchNormalization" in left:
+            raise RuntimeError(f"the optimiser left the batch norm where it was: {', '.join(left)}")
+        return y
+
+
+def _with_linear(model: onnx.ModelProto, kernel: Array, bias: Array | None) -> onnx.ModelProto:
+    """Return the model with a linear layer before its batch norm."""
+    (norm,), extents = model.graph.node, kernel.shape[2:]
+    given = {"W": kernel if extents else kernel.T} | ({} if bias is None else {"b": bias})
+    if extents:
+        linear = [helper.make_node("Conv", ["X", *given], ["Z"], pads=[1, 1] * len(extents))]
+    elif bias is None:
+        linear = [helper.make_node("MatMul", ["X", "W"], ["Z"])]
+    else:
+        linear = [helper.make_node("Gemm", ["X", "W", "b"], ["Z"])]
+    norm.input[0] = "Z"
+    del model.graph.node[:]
+    model.graph.node.extend([*linear, norm])
+    model.graph.initializer.extend(numpy_helper.from_array(np.ascontiguousarray(a), name) for name, a in given.items())
+    onnx.checker.check_model(model, full_check=True)
+    return model
 
 
 def _run(model: onnx.ModelProto, x: Array) -> Sequence[Array]:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 4  # what it says is in the error, too
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    given: Any = session.run(None, {"X": np.ascontiguousarray(x)})
-    return tuple(given)
+    return runtime.run(model.SerializeToString(), x)

@@ -60,11 +60,21 @@ class Adapter(BaseAdapter):
             return "nn.BatchNorm*D have no masks; nn.SyncBatchNorm synchronises accelerators"
         if any(_beyond_the_second(step) for step in case.steps):
             return "Paddle has second derivatives in x of training only, no third ones and no forward mode"
-        return None
+        return _cannot_fold(case)
 
     def create(self, layer: LayerConfig, state: State) -> _Layer:
         """Build the module, and overwrite its parameters and buffers."""
         return _Layer(layer, state)
+
+
+def _cannot_fold(case: Case) -> str | None:
+    if not any(step.folded for step in case.steps):
+        return None
+    if case.layer.rank not in (2, 4):
+        return "Paddle folds nn.BatchNorm1D into nn.Linear and nn.BatchNorm2D into nn.Conv2D"
+    if case.layer.rank == 2 and "none" in (case.gamma, case.beta):
+        return "fuse_layers multiplies an nn.Linear by gamma and adds beta, and fails where there is none"
+    return None
 
 
 def _beyond_the_second(step: Step) -> bool:
@@ -130,6 +140,23 @@ class _Layer:
         for vector in (self.tensor(dy), v, v):
             (found,) = paddle.grad(found, leaf, vector, create_graph=True)
         return self.array(found)
+
+    def fold(self, x: Array, kernel: Array, bias: Array | None) -> Array:
+        """Fold the module by ``fuse_layers``, which Paddle's quantisation uses, and call what that returns."""
+        from paddle.quantization.imperative.fuse_utils import fuse_layers  # noqa: PLC0415  (what few import)
+
+        units, features, *extents = kernel.shape
+        if extents:
+            before = paddle.nn.Conv2D(features, units, 3, padding=1, bias_attr=None if bias is not None else False)
+        else:
+            before = paddle.nn.Linear(features, units, bias_attr=None if bias is not None else False)
+        before.weight.set_value(kernel if extents else np.ascontiguousarray(kernel.T))
+        if bias is not None:
+            before.bias.set_value(bias)
+        model = paddle.nn.Sequential(before, self.module)
+        model.eval()
+        output = fuse_layers(model, [["0", "1"]])(self.tensor(x))
+        return self.array(output)
 
     def freeze(self) -> None:
         """Stop the gradients of the parameters."""

@@ -6,7 +6,8 @@ import torch
 
 from conformance.adapters.contract import Adapter as BaseAdapter
 from conformance.adapters.contract import Implementation, LayerConfig, State
-from conformance.adapters.shared.torch import ModuleLayer, unsupported
+from conformance.adapters.shared.torch import unsupported
+from conformance.adapters.shared.torch_deployed import DeployedLayer, cannot_deploy
 from conformance.adapters.shared.torch_network import NetworkLayer
 from conformance.corpus.case import Case, Network
 from conformance.definition.dialect import Dialect
@@ -27,20 +28,21 @@ class Adapter(BaseAdapter):
     def dialect_for(self, layer: LayerConfig) -> Dialect:
         """Declare the sample variance; autograd refuses the statistics and sees no update.
 
-        Freezing is ``requires_grad_(False)``, which statistics and state take no notice of.
+        Freezing is ``requires_grad_(False)``, which statistics and state take no notice of. Exported in train, a module
+        becomes a node of inference.
         """
         return Dialect(
             statistics_gradient="refused", update_gradient="detached", recomputation="again", frozen="A",
-            untracked="batch", state_dtype="parameters",
+            untracked="batch", state_dtype="parameters", exported="running",
         )  # fmt: skip
 
     def unsupported(self, case: Case) -> str | None:
-        """Refuse the last axis, masks and synchronisation."""
-        return unsupported(case)
+        """Refuse the last axis, masks and synchronisation, and what cannot be folded or exported."""
+        return unsupported(case) or cannot_deploy(case)
 
-    def create(self, layer: LayerConfig, state: State) -> ModuleLayer:
+    def create(self, layer: LayerConfig, state: State) -> DeployedLayer:
         """Build the module of the layer's rank, and overwrite its parameters and buffers."""
-        return ModuleLayer(layer, state)
+        return DeployedLayer(layer, state)
 
     def create_network(self, layer: LayerConfig, network: Network, arrays: State) -> NetworkLayer:
         """Build the modules of the stack, and overwrite their parameters and buffers."""

@@ -43,7 +43,7 @@ def case_of(recipe: Recipe) -> Case:
     """Return the case: the state carried over is evaluated, trained for three steps and evaluated again."""
     channels = recipe.channels or 3
     made = {
-        "id": f"convert/{recipe.source}-to-{recipe.target}", "fact": "A conversion.", "clauses": ("20.2",),
+        "id": f"convert/{recipe.source}-to-{recipe.target}", "fact": "A conversion.", "clauses": ("20.1",),
         "steps": list(_STEPS), "shape": f"{recipe.n}x{channels}", "momentum": recipe.momentum,
         "epsilon": recipe.epsilon,
     }  # fmt: skip

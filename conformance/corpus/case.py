@@ -16,6 +16,7 @@ Mode: TypeAlias = Literal["train", "evaluate"]
 Quantity: TypeAlias = Literal["y", "running_mean", "running_var"]
 Gradient: TypeAlias = Literal["x", "gamma", "beta", "running_mean", "running_var"]
 Variable: TypeAlias = Literal["x", "gamma", "dy"]
+Folded: TypeAlias = Literal["biased", "unbiased"]
 Parameter: TypeAlias = Literal["random", "ones", "zeros", "negative", "none"]
 ShapeText = Annotated[str, msgspec.Meta(pattern=r"^[0-9]+(x[0-9]+){1,4}$")]
 Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
@@ -123,6 +124,10 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     ``rejected`` must raise an error; ``same_as`` names an earlier step whose output is the same bit for bit.
     A ``masked`` forward takes its statistics from a part of the positions only. ``replicas`` trains on two
     inputs at once, with synchronised statistics; outputs and gradients are joined along the rows.
+    An ``evaluate`` step that is ``folded`` is put to a linear layer, with a bias or without, into which the layer was
+    folded that came after it: dense, or a convolution over three positions in each spatial dimension, of as many inputs
+    as channels. A ``train`` or ``evaluate`` step that is ``exported`` is put to the model to which the layer in that
+    mode is exported. Of both the output is looked at, and the state that the layer is left with.
     A forward step ``against`` an earlier one has the mean square distance of their outputs, ``mse``; one with a
     ``target`` that of its output to the input of that label, ``loss``.
 
@@ -148,6 +153,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     every: Annotated[int, msgspec.Meta(ge=1)] = 1
     masked: bool = False
     recompute: bool = False
+    folded: Folded | None = None
+    exported: bool = False
     rejected: bool = False
     same_as: Label | None = None
     against: Label | None = None
@@ -165,6 +172,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         if self.differentiates:
             self._refuse_beside_derivatives()
             msgspec.structs.force_setattr(self, "observe", ())
+        if self.deployed:
+            self._refuse_beside_deployed()
         given = [kind for kind in _STEP_KINDS if getattr(self, kind) is not None]
         if len(given) != 1:
             raise ValueError(f"a step is exactly one of {', '.join(_STEP_KINDS)}; got {given or 'none'}")
@@ -182,6 +191,15 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         if self.recompute and (self.train is None or not self.gradients):
             raise ValueError("only a train step with `gradients` can `recompute` its forward")
 
+    def _refuse_beside_deployed(self) -> None:
+        others = ("gradients", "name", "masked", "recompute", "rejected", "same_as", "against", "target")
+        if any(getattr(self, other) for other in others) or self.differentiates or (self.folded and self.exported):
+            raise ValueError("a step that is `folded` or `exported` observes, and asks for nothing else")
+        if self.folded and self.evaluate is None:
+            raise ValueError("only an `evaluate` step is `folded`")
+        if self.train is None and self.evaluate is None:
+            raise ValueError("only a `train` or `evaluate` step is `exported`")
+
     def _refuse_beside_derivatives(self) -> None:
         others = ("gradients", "name", "recompute", "rejected", "same_as", "against", "target")
         if self.mode is None or any(getattr(self, other) for other in others):
@@ -191,6 +209,11 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     def differentiates(self) -> bool:
         """Tell whether the step asks for higher derivatives of its call."""
         return bool(self.hvp or self.third or self.jvp)
+
+    @property
+    def deployed(self) -> bool:
+        """Tell whether the step is put to what becomes of the layer: folded into another, or exported."""
+        return self.folded is not None or self.exported
 
     @property
     def mode(self) -> Mode | None:
@@ -261,7 +284,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         unused = set(self.inputs) - used - sources
         if unused:
             raise ValueError(f"`inputs` describes {', '.join(sorted(unused))}, which no step uses")
-        self._refuse_unknown_states()
+        self._refuse_states()
         if self.network is not None:
             self._refuse_beside_network()
         forwards: set[str] = set()
@@ -278,7 +301,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             if absent:
                 raise ValueError(f"a gradient is asked for {', '.join(sorted(absent))}, which the layer lacks")
 
-    def _refuse_unknown_states(self) -> None:
+    def _refuse_states(self) -> None:
         saved: set[str] = set()
         for step in self.steps:
             wanted = step.average or (() if step.restore is None else (step.restore,))
@@ -289,6 +312,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
                 saved.add(step.save)
         if not self.tracked and any(step.save or step.moves_state for step in self.steps):
             raise ValueError("a layer that is not `tracked` has no state to save")
+        if any(step.folded for step in self.steps) and (not self.tracked or self.layer.dtype != self.layer.param_dtype):
+            raise ValueError("a layer that is `folded` keeps running statistics, and is float32 or float64 throughout")
 
     def _refuse_beside_network(self) -> None:
         if len(parse_shape(self.shape)) != 2 or self.state == "random":
@@ -297,7 +322,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             raise ValueError("the batch norms of a `network` have gamma, beta and running statistics")
         for step in self.steps:
             known = step.mode is not None or step.converge is not None or step.save or step.moves_state
-            odd = (step.masked, step.recompute, step.replicas, step.third, step.jvp, step.automatic, step.target)
+            odd = (step.masked, step.recompute, step.replicas, step.third, step.jvp, step.automatic, step.target,
+                   step.folded, step.exported)  # fmt: skip
             if not known or any(odd) or step.rejected or {*step.gradients, *step.hvp} - {"x"}:
                 allowed = "with no derivatives but `gradients: [x]` and `hvp: [x]`"
                 raise ValueError(f"a `network` is trained, evaluated and made to converge, {allowed}")

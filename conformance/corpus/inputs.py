@@ -34,7 +34,8 @@ def generate(case: Case) -> dict[str, Array]:
 
     ``x:LABEL`` for every input of ``case.program`` and ``dy:STEP`` (counted from 1) for every step
     that asks for gradients, in the case's dtype; for a step that asks for higher derivatives also the
-    directions ``v_x:STEP``, ``v_dy:STEP``, and ``v_gamma:STEP`` of shape ``(C,)``; ``gamma`` and
+    directions ``v_x:STEP``, ``v_dy:STEP``, and ``v_gamma:STEP`` of shape ``(C,)``; for one that is folded the linear
+    layer's ``kernel:STEP``, shape ``(C, C, 3, ...)``, a 3 for each spatial dimension, and ``bias:STEP``; ``gamma`` and
     ``beta`` where the layer has them, ``running_mean`` and ``running_var`` unless the state is the
     layer's own, shape ``(C,)``, in the dtype of the layer's parameters. A network has ``kernel_K`` of shape
     ``(units, features)`` and ``bias_K`` for each dense layer, from 1; the others are those of its batch norms, joined.
@@ -63,7 +64,7 @@ def generate(case: Case) -> dict[str, Array]:
             arrays[f"dy:{number}"] = _upstream(shape, f"dy:{number}", case.dtype, step.dy)
         if step.differentiates:
             arrays |= _directions(case, number, step)
-    arrays |= _parameters(case)
+    arrays |= _parameters(case) | _linear(case)
     for name, array in arrays.items():
         if not np.isfinite(array).all() and not _non_finite_by_intent(case, name):
             raise CaseError(
@@ -174,6 +175,20 @@ def _parameters(case: Case) -> dict[str, Array]:
         arrays["running_mean"] = _running_mean(channels, scale, offset, layer.param_dtype)
         var = _running_var(channels, scale, layer.param_dtype)
         arrays["running_var"] = var if case.state == "random" else _rounded(-var.astype(np.float64), layer.param_dtype)
+    return arrays
+
+
+def _linear(case: Case) -> dict[str, Array]:
+    """Return kernel and bias of each linear layer that the batch norm is folded into, drawn as those of a network."""
+    layer = case.layer
+    shape = (layer.channels, layer.channels, *(3,) * (layer.rank - 2))
+    limit = math.sqrt(6 / (2 * layer.channels * 3 ** (layer.rank - 2)))
+    arrays: dict[str, Array] = {}
+    for number, step in enumerate(case.program, start=1):
+        wanted = ((f"kernel:{number}", shape, limit), (f"bias:{number}", (layer.channels,), 0.5))
+        for label, lengths, largest in wanted[: {None: 0, "unbiased": 1, "biased": 2}[step.folded]]:
+            drawn = 2 * _uniform(math.prod(lengths), {"label": label, "dtype": layer.param_dtype}) - 1
+            arrays[label] = _rounded(largest * drawn.reshape(lengths), layer.param_dtype)
     return arrays
 
 

@@ -20,8 +20,8 @@ from conformance.definition.rules import Rules
 from conformance.definition.storing import reach
 
 __all__ = [
-    "ForwardErrors", "StateErrors", "forward_errors", "gradient_errors", "saved_errors", "update_errors",
-    "update_gradient_error",
+    "ForwardErrors", "StateErrors", "folded_errors", "forward_errors", "gradient_errors", "saved_errors",
+    "update_errors", "update_gradient_error",
 ]  # fmt: skip
 
 _PLAIN_ONLY = np.array([0.0, 1.0]).reshape(2, 1, 1)
@@ -77,6 +77,24 @@ def saved_errors(
     statistics = replace(errors.batch, mean=reach(exact.mean, errors.mean, dtype))
     relative = reach(exact.inverse, exact.inverse * (errors.relative + variance_unit), dtype) / call.inverse
     return _of_outputs(call, statistics, relative, errors.batch, precision, rules)
+
+
+def folded_errors(
+    call: Forward, sizes: Array, bias: Array, terms: int, state: StateErrors, precision: Precision, rules: Rules
+) -> Array:
+    """Bound the error of the output of a linear layer into which a batch norm was folded, ``(2, C, n)``.
+
+    ``call`` is the batch norm in evaluate on the output of the linear layer, which is a sum of so many ``terms``;
+    ``sizes``, ``(C, n)``, are the sums of the sizes of their products, ``bias`` is ``(C, 1)``.
+    """
+    u, c = precision.unit, precision.growth(terms)
+    relative = _relative_error(call, state.var, rules) + 3 * max(u, state.inverse_unit)
+    factor = np.abs(effective_gamma(call.parameters, rules)) * call.inverse
+    products, offset, beta = factor * sizes, factor * np.abs(bias - call.mean), np.abs(call.parameters.beta)
+    error = c * u * (products + offset + beta) + (relative + 4 * u) * (products + offset) + factor * state.mean
+    apart = factor * (np.abs(bias) + np.abs(call.mean))
+    total: Array = error + _PLAIN_ONLY * (c * u + relative + 4 * u) * apart + precision.floor
+    return total
 
 
 def _of_outputs(

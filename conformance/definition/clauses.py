@@ -435,6 +435,31 @@ _ALL = (
         "documentation of torch.save, keras Layer.save_own_variables and flax.serialization",
     ),
     Clause(
+        "20.2",
+        "A linear layer into which the batch norm after it was folded answers as the two do in evaluate.",
+        "kernel' = gamma / s * kernel, bias' = gamma / s * (bias - running_mean) + beta, "
+        "s = sqrt(running_var + epsilon)",
+        "Jacob et al. 2018, arXiv:1712.05877, section 3.2; documentation of torch.nn.utils.fuse_conv_bn_eval",
+    ),
+    Clause(
+        "20.3",
+        "A layer that was exported in evaluate normalises with the running statistics that it had.",
+        "clause 5.1, whatever else is in the batch",
+        "documentation of torch.onnx.export and of ONNX' BatchNormalization (training_mode = 0)",
+    ),
+    Clause(
+        "20.4",
+        "What a layer that was exported in train normalises with is a choice.",
+        "running: as 20.3; batch: clause 1.1; refused: an error",
+        "the paper is silent; documentation of torch.onnx.export (training) and of ONNX' BatchNormalization",
+    ),
+    Clause(
+        "20.5",
+        "Folding and exporting read a layer: its state stays as it was.",
+        "running = running",
+        "clause 4.3 (a layer that is only looked at does not move)",
+    ),
+    Clause(
         "21.1",
         "On one batch, train and evaluate are apart by what the running statistics are from those of the batch.",
         "avg((y_evaluate - y_train)^2) = gamma^2 * (var * (q(running_var) - q(var))^2 "

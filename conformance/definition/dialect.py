@@ -20,6 +20,7 @@ Frozen = Literal["undeclared", "A", "B", "C"]
 Untracked = Literal["undeclared", "batch", "initial", "refused"]
 StatisticsGradient = Literal["undeclared", "constant", "leaf", "refused"]
 StateDtype = Literal["undeclared", "parameters", "float32"]
+Exported = Literal["undeclared", "running", "batch", "refused"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +43,8 @@ class Dialect:
     backward does ``again`` moves the state again. A ``frozen`` layer in train uses batch statistics
     and moves its state (``A``), leaves it (``B``), or uses the running statistics (``C``).
     ``untracked`` is what evaluate uses where no running statistics are kept. ``state_dtype`` is that of the
-    state of a layer with 16-bit parameters: their own, or ``float32``.
+    state of a layer with 16-bit parameters: their own, or ``float32``. A model ``exported`` from a layer in train
+    normalises with the ``running`` statistics or with those of each ``batch``, unless exporting it is ``refused``.
 
     Raises:
         ValueError: a field holds something that is not one of its options.
@@ -63,6 +65,7 @@ class Dialect:
     frozen: Frozen = field(default="undeclared", metadata={"clause": "10.1", "silent": True})
     untracked: Untracked = field(default="undeclared", metadata={"clause": "11.1", "silent": True})
     state_dtype: StateDtype = field(default="undeclared", metadata={"clause": "13.3", "silent": True})
+    exported: Exported = field(default="undeclared", metadata={"clause": "20.4", "silent": True})
 
     def __post_init__(self) -> None:
         for choice in fields(self):

@@ -56,6 +56,15 @@ class Rules:
     gradient_terms: Literal["working precision", "input precision"] = "working precision"
     repeated: Literal["same", "accumulates"] = "same"
 
+    # Folding and exporting
+    folded_statistics: Literal["running", "batch"] = "running"
+    folded_epsilon: Literal["kept", "missing", "as given"] = "kept"
+    folded_bias: Literal["kept", "lost", "unscaled"] = "kept"
+    folded_axis: Literal["units", "features"] = "units"
+    exported_statistics: Literal["running", "batch"] = "running"
+    exported_epsilon: Literal["kept", "float32", "1e-5"] = "kept"
+    exporting: Literal["leaves the state", "moves the state"] = "leaves the state"
+
     # Higher order
     second_order: Literal["full", "statistics constant", "zero"] = "full"
     third_order: Literal["full", "statistics constant", "mean constant in the variance"] = "full"

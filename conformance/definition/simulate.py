@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -24,14 +25,16 @@ from conformance.definition.batch_norm import (
 from conformance.definition.bounds import (
     ForwardErrors,
     StateErrors,
+    folded_errors,
     forward_errors,
     gradient_errors,
     saved_errors,
     update_gradient_error,
 )  # fmt: skip
-from conformance.definition.constants import kept_constants
+from conformance.definition.constants import exported_epsilon, kept_constants
 from conformance.definition.convergence import evaluated
 from conformance.definition.gradients import gradients, statistics_gradients, update_gradient
+from conformance.definition.linear import Linear, folded
 from conformance.definition.network import simulate_network
 from conformance.definition.precision import HALVES, unit_of, working_precision
 from conformance.definition.prediction import Prediction
@@ -74,6 +77,7 @@ class _Simulation:
 
     def __init__(self, case: Case, arrays: Mapping[str, Array], rules: Rules) -> None:
         self.layer, self.arrays, self.rules = kept_constants(case.layer, rules.dialect), arrays, rules
+        self.given_epsilon = case.epsilon
         layer = self.layer
         self.wide: Any = np.longdouble if "float64" in (layer.dtype, layer.param_dtype) else np.float64
         self.precision = working_precision(case, rules, self.wide)
@@ -112,11 +116,20 @@ class _Simulation:
             self._through_update(number, step)
         elif step.backward is not None:
             self._backward(number, step, self.calls[step.backward])
-        elif step.differentiates:
-            self._differentiate(number, step)
+        elif step.differentiates or step.deployed:
+            self._ask_otherwise(number, step)
         else:
             self._call(number, step)
         self._read_state(number, step)
+
+    def _ask_otherwise(self, number: int, step: Step) -> None:
+        """Predict what is asked of a call in place of its output and gradients."""
+        if step.differentiates:
+            self._differentiate(number, step)
+        elif step.folded is not None:
+            self._fold(number, step)
+        else:
+            self._export(number, step)
 
     def _call(self, number: int, step: Step) -> None:
         """Do a forward, and its backward where gradients are asked for in the same step."""
@@ -133,6 +146,35 @@ class _Simulation:
         self._expect_distances(number, step, call)
         if step.gradients:
             self._backward(number, step, call)
+
+    def _fold(self, number: int, step: Step) -> None:
+        """Predict the output of the linear layer before the batch norm with that folded into it."""
+        kernel, bias = self.arrays[f"kernel:{number}"], self.arrays.get(f"bias:{number}")
+        linear = Linear(kernel.astype(self.wide), None if bias is None else bias.astype(self.wide))
+        x, state = self.arrays[f"x:{step.labels[0]}"].astype(self.wide), self.tracked.state
+        shape = (len(x), self.layer.channels, *x.shape[2:])
+        y = by_channel(folded(linear, self.parameters, state, x, self.given_epsilon, self.rules)(x))
+        exact = forward(by_channel(linear(x)), "evaluate", shape, self.parameters, state, state, self.rules)
+        added = column(linear.bias, self.layer.channels, self.wide, 0)
+        errors = folded_errors(
+            exact, by_channel(linear.sizes(x)), added, linear.terms, self.tracked.errors, self.precision, self.rules
+        )
+        self.written.rows(number, "y", y, errors, shape)
+
+    def _export(self, number: int, step: Step) -> None:
+        """Predict the output of the model that the layer is exported to."""
+        mode, option = step.mode, self.rules.dialect.exported
+        if mode == "train" and option == "undeclared":
+            self.written.unknown(number, "y", "exported")
+            return
+        batch = option == "batch" if mode == "train" else self.rules.exported_statistics == "batch"
+        model = copy.copy(self)
+        model.tracked = copy.copy(self.tracked)
+        model.parameters = replace(self.parameters, epsilon=exported_epsilon(self.layer.epsilon, self.rules))
+        call = model._forward(step, "train" if batch else "evaluate", with_backward=False)  # noqa: SLF001  (its own kind)
+        self.written.rows(number, "y", call.forward.y, call.errors.y, call.forward.shape)
+        if mode == "train" and self.rules.exporting == "moves the state":
+            self._forward(step, "train", with_backward=False)
 
     def _expect_distances(self, number: int, step: Step, call: _Call) -> None:
         """Expect how far the output is from an earlier one, and from a target."""
@@ -236,7 +278,8 @@ class _Simulation:
         refuses_evaluate = not self.layer.tracked and self.rules.dialect.untracked == "refused"
         if step.backward is not None:
             return step.backward not in self.calls
-        return step.rejected or (step.evaluate is not None and refuses_evaluate)
+        refuses_export = step.exported and step.mode == "train" and self.rules.dialect.exported == "refused"
+        return step.rejected or refuses_export or (step.evaluate is not None and refuses_evaluate)
 
     def _expect_same(self, number: int, name: str, call: _Call) -> None:
         """Expect the output of an earlier step again, where the definition makes the two the same."""

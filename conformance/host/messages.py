@@ -35,6 +35,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     every: int = 1
     masked: bool = False
     recompute: bool = False
+    folded: bool = False
+    exported: bool = False
     name: str | None = None
     gradients: tuple[Gradient, ...] = ()
     hvp: tuple[Variable, ...] = ()
@@ -125,4 +127,5 @@ def call_of(step: Step) -> Call:
         hvp=step.hvp, third=step.third, jvp=step.jvp, observe=observe,
         automatic=step.automatic, save=step.save, restore=step.restore, average=step.average,
         converge=step.converge, times=step.times, every=step.every,
+        folded=step.folded is not None, exported=step.exported,
     )  # fmt: skip

@@ -72,6 +72,8 @@ def _check_complete(request: Run, arrays: Mapping[str, Array]) -> None:
         needed |= {f"x:{label}" for label in labels}
         if call.gradients or call.through_update:
             needed.add(f"dy:{number}")
+        if call.folded:
+            needed.add(f"kernel:{number}")
         if call.hvp or call.third or call.jvp:
             needed |= {f"{name}:{number}" for name in ("dy", "v_x", *(f"v_{one}" for one in call.hvp))}
     if absent := sorted(needed - arrays.keys()):
@@ -129,6 +131,8 @@ class _Player:
             self.converge(number, call)
         elif call.hvp or call.third or call.jvp:
             self.higher_order(number, call)
+        elif call.folded or call.exported:
+            self.deploy(number, call)
         else:
             self.forward(number, call)
 
@@ -178,6 +182,17 @@ class _Player:
         for order in call.jvp:
             quantity = "jvp_y" if order == 1 else f"jvp{order}_y"
             self.keep(number, quantity, partial(self.ability("jvp"), x(), mode, given("v_x"), order))
+
+    def deploy(self, number: int, call: Call) -> None:
+        """Ask for the output of what the layer is folded into, or exported to."""
+        mode, label = ("train", call.train) if call.train is not None else ("evaluate", call.evaluate)
+        x = self.input(label or "")
+        if call.folded:
+            bias = self.arrays.get(f"bias:{number}")
+            linear = np.array(self.arrays[f"kernel:{number}"]), None if bias is None else np.array(bias)
+            self.keep(number, "y", partial(self.ability("fold"), x, *linear))
+        else:
+            self.keep(number, "y", partial(self.ability("export"), x, mode))
 
     def forward(self, number: int, call: Call) -> None:
         forward = self.ask(self.caller(call, "evaluate" if call.evaluate is not None else "train"))

@@ -146,6 +146,7 @@ _PROBE_OF = {
     "statistics_gradient": "statistics-gradient", "update_gradient": "update-gradient",
     "recomputation": "recomputation", "frozen": "frozen", "untracked": "untracked", "momentum": "update",
     "running_variance": "update", "first_update": "update", "constants": "train", "state_dtype": "state-dtype",
+    "exported": "exported",
 }  # fmt: skip
 _FIRST: dict[str, Any] = {
     choice: next(option for option in options(choice) if option != UNDECLARED) for choice in choices()

@@ -53,6 +53,7 @@ PROBES: dict[str, Case] = {
         probe(
             "own-state", [{"train": "a"}, {"reload": True}, {"evaluate": "a"}], state="own", **_LARGE,
         ),
+        probe("exported", [{"train": "a", "exported": True, "observe": ["y"]}], shape="5x3"),
         probe("mask", [{"train": "a", "masked": True, "gradients": _ALL}], shape="4x3x7", dtype="float64"),
         probe(
             "second-order",

@@ -106,6 +106,8 @@ def speaks_of(model: Model, case: Case) -> bool:
         return False
     if any(step.masked or step.replicas or step.rejected or step.differentiates for step in case.program):
         return False
+    if any(step.folded or step.exported for step in case.program):
+        return False
     if model.lacks(case) is not None:
         return True
     predicted = question_of(case).predict(Rules(dialect=model.dialect_for(case.layer)))

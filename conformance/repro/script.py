@@ -84,6 +84,8 @@ class _Script:
                 raise CannotWrite("replicas are not written out")
             if step.automatic is not None:
                 raise CannotWrite("a mode that the implementation finds out is not written out")
+            if step.folded or step.exported:
+                raise CannotWrite("folding and exporting are not written out")
             if step.target is not None:
                 raise CannotWrite("a loss against a target is not written out")
 
@@ -282,7 +284,8 @@ def _told(step: Step) -> str:
         if getattr(step, kind) is not None:
             return words
     doing = "train on" if step.mode == "train" else "evaluate"
-    beside = [word for word, holds in (("masked", step.masked), ("recomputed", step.recompute)) if holds]
+    said = {"masked": step.masked, "recomputed": step.recompute, "folded": step.folded, "exported": step.exported}
+    beside = [word for word, holds in said.items() if holds]
     return f"{doing} {', '.join(step.labels)}" + (f", {' and '.join(beside)}" if beside else "")
 
 

@@ -119,6 +119,10 @@ function ask(player::Player, number::Int, call)
         player.yielded["$number:mse"] = converged(layer, arrays["x:$(call["converge"])"], call)
     elseif given(call, "masked") === true
         throw(Unsupported("the layer of the adapter has no method forward_masked"))
+    elseif given(call, "folded") === true
+        throw(Unsupported("the layer of the adapter has no method fold"))
+    elseif given(call, "exported") === true
+        throw(Unsupported("the layer of the adapter has no method export"))
     elseif !isempty(listed(call, "hvp")) || given(call, "third") === true || !isempty(something(given(call, "jvp"), []))
         derivatives(player, number, call)
     else

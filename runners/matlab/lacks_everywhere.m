@@ -10,6 +10,8 @@ function why = lacks_everywhere(config, program)
       call = program{k};
       if ~isempty(call.jvp), why = 'dlgradient is reverse mode: there is no forward mode'; end
       if call.recompute, why = 'there is no checkpointing'; end
+      if call.folded, why = 'nothing folds it into the layer before'; end
+      if call.exported, why = 'exporting is not asked of it'; end
       if call.masked, why = 'there are no masks'; end
       if ~isempty(call.replicas), why = 'statistics are not synchronised'; end
     end

@@ -47,8 +47,8 @@ function program = calls_of(program)
   if isstruct(program), program = num2cell(program(:)); end
   defaults = struct('train', [], 'evaluate', [], 'backward', [], 'through_update', [], 'freeze', [], 'reload', [], ...
                     'replicas', [], 'automatic', [], 'save', [], 'restore', [], 'average', [], 'converge', [], ...
-                    'times', 1, 'every', 1, 'masked', false, 'recompute', false, 'name', [], 'gradients', [], ...
-                    'hvp', [], 'third', false, 'jvp', [], 'observe', []);
+                    'times', 1, 'every', 1, 'masked', false, 'recompute', false, 'folded', false, ...
+                    'exported', false, 'name', [], 'gradients', [], 'hvp', [], 'third', false, 'jvp', [], 'observe', []);
   for k = 1:numel(program)
     call = defaults;
     for name = fieldnames(program{k})'
@@ -95,6 +95,10 @@ function [built, forwards, new] = take(layer, built, forwards, arrays, call, num
     new{end + 1} = entry(number, 'mse', mse, 1);
   elseif call.masked
     unsupported('forward_masked');
+  elseif call.folded
+    unsupported('fold');
+  elseif call.exported
+    unsupported('export');
   elseif call.recompute
     unsupported('forward_recomputed');
   elseif higher(call)

@@ -28,6 +28,8 @@ export function unsupported(config, program) {
   }
   if (program.some((call) => call.masked)) return "batchNormalization takes no mask";
   if (program.some((call) => call.replicas !== null)) return "there is no synchronised batch normalisation";
+  if (program.some((call) => call.folded)) return "TensorFlow.js has nothing that folds it into the layer before";
+  if (program.some((call) => call.exported)) return "a model of TensorFlow.js is what others export to";
   if (program.some((call) => call.recompute)) return "there is no checkpointing";
   if (program.some((call) => call.jvp?.length)) return "there is no forward mode";
   return null;

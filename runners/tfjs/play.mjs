@@ -58,8 +58,12 @@ class Player {
   }
 
   async call(number, call) {
-    if (call.masked || call.recompute || call.replicas !== null || call.jvp?.length) {
-      const lacking = call.masked ? "masks" : call.recompute ? "recomputation" : call.replicas !== null ? "replicas" : "jvp";
+    const lacks = {
+      masks: call.masked, recomputation: call.recompute, replicas: call.replicas !== null, jvp: call.jvp?.length,
+      fold: call.folded, export: call.exported,
+    };
+    const lacking = Object.keys(lacks).find((name) => lacks[name]);
+    if (lacking !== undefined) {
       throw new Outcome("Unsupported", `the runner has no ${lacking}`);
     }
     if (call.through_update !== null) this.throughUpdate(number, call.through_update);

@@ -86,3 +86,45 @@ def test_backward_of_an_evaluate_reads_the_present_state(apart: Callable[..., An
     found = apart(evaluated, between=between)
     np.testing.assert_allclose(found, GAMMA / np.sqrt(var + EPSILON) * DY, rtol=1e-6)
     assert abs(GAMMA / np.sqrt(var + EPSILON) / (GAMMA / np.sqrt(VAR + EPSILON)) - 1).max() > 0.05 or not between
+
+
+def folded(kind: str, epsilon: float) -> tuple[Any, Any]:
+    """Fold into a dense layer or a convolution whose weights are all ones; return weight and bias."""
+    import paddle  # noqa: PLC0415
+    from paddle.quantization.imperative.fuse_utils import fuse_layers  # noqa: PLC0415
+
+    paddle.set_default_dtype("float64")
+    before, norm = {
+        "Linear": lambda: (paddle.nn.Linear(3, 3), paddle.nn.BatchNorm1D(3, epsilon=epsilon)),
+        "Conv2D": lambda: (paddle.nn.Conv2D(3, 3, 3), paddle.nn.BatchNorm2D(3, epsilon=epsilon)),
+    }[kind]()
+    before.weight.set_value(np.ones(before.weight.shape))
+    before.bias.set_value(np.zeros(3))
+    for name, values in (("_mean", MEAN), ("_variance", VAR), ("weight", GAMMA)):
+        getattr(norm, name).set_value(values)
+    model = paddle.nn.Sequential(before, norm)
+    model.eval()
+    fused = fuse_layers(model, [["0", "1"]])[0]
+    return fused.weight.numpy(), fused.bias.numpy()
+
+
+def test_a_dense_kernel_is_folded_along_its_inputs(apart: Callable[..., Any]) -> None:
+    """Of a weight of ones, (features, units), each row is scaled, where the layer after it scales each column."""
+    weight, _ = apart(folded, "Linear", 1e-3)
+    scale = GAMMA / np.sqrt(VAR + 1e-3)
+    np.testing.assert_allclose(weight, np.broadcast_to(scale[:, None], (3, 3)), rtol=1e-14)
+
+
+def test_a_convolution_is_folded_along_its_units(apart: Callable[..., Any]) -> None:
+    """Of a weight of ones, (units, features, ...), each unit is scaled."""
+    weight, _ = apart(folded, "Conv2D", 1e-3)
+    scale = GAMMA / np.sqrt(VAR + 1e-3)
+    np.testing.assert_allclose(weight, np.broadcast_to(scale[:, None, None, None], (3, 3, 3, 3)), rtol=1e-14)
+
+
+def test_epsilon_is_folded_as_given(apart: Callable[..., Any]) -> None:
+    """The folded bias has 1e-3 for epsilon, not the float32 number next to it."""
+    _, bias = apart(folded, "Conv2D", 1e-3)
+    with_given, with_float32 = (-MEAN * GAMMA / np.sqrt(VAR + epsilon) for epsilon in (1e-3, EPSILON))
+    np.testing.assert_allclose(bias, with_given, rtol=1e-15)
+    assert (np.abs(bias / with_float32 - 1) > 1e-12).all()

@@ -116,6 +116,9 @@ class _Layer:
         if step.differentiates:
             yield from self.differentiated(number, step)
             return
+        if step.folded or step.exported:
+            yield from self.read_out(number, step)
+            return
         forward = self.forward(step)
         if step.recompute and self.dialect.recomputation == "again":
             self.forward(step)
@@ -130,6 +133,23 @@ class _Layer:
         if step.target is not None:
             yield number, "loss", (0,), self.apart(forward, _by_channel(self.arrays[f"x:{step.target}"]).channels)
         yield from self.backward(number, step, forward)
+
+    def read_out(self, number: int, step: Step) -> Iterator[Answer]:
+        """Answer for a linear layer and this one in turn, unfolded, or for an exported model (clauses 20.2 to 20.5)."""
+        x = self.arrays[f"x:{step.labels[0]}"]
+        if step.folded:
+            bias = self.arrays.get(f"bias:{number}", np.zeros(self.size))
+            before = _by_channel(x).indices
+            rows = [[_linear(x, self.arrays[f"kernel:{number}"], bias, i) for i in each] for each in before]
+            batch = _Batch(rows, before)
+        else:
+            batch = _by_channel(x)
+        own = step.mode == "train" and self.dialect.exported == "batch"
+        if step.mode == "train" and self.dialect.exported == "refused":
+            return
+        for c, xs in enumerate(batch.channels):
+            ys = self.outputs(c, xs, None if own else (self.state.mean[c], self.state.var[c]))
+            yield from ((number, "y", i, y) for i, y in zip(batch.indices[c], ys, strict=True))
 
     def every_output(self, forward: _Forward) -> list[Channel]:
         channels = enumerate(forward.batch.channels)
@@ -370,6 +390,17 @@ class _Network:
             ]
         self.states = states
         return _dense(rows, *self.dense[-1])
+
+
+def _linear(x: Any, kernel: Any, bias: Any, at: Index) -> Any:
+    """Return one output, at row, unit and position, of a linear layer with zeros around its input (clause 20.2)."""
+    row, unit, *position = at
+    total = [_exact(bias[unit])]
+    for feature, *place in product(*(range(length) for length in kernel.shape[1:])):
+        moved = [p + q - extent // 2 for p, q, extent in zip(position, place, kernel.shape[2:], strict=True)]
+        if all(0 <= p < length for p, length in zip(moved, x.shape[2:], strict=True)):
+            total.append(_exact(kernel[(unit, feature, *place)]) * _exact(x[(row, feature, *moved)]))
+    return mp.fsum(total)
 
 
 def _exacts(values: Any) -> Channel:

@@ -22,7 +22,7 @@ from conformance.definition.simulate import simulate
 
 BASE = Dialect(
     statistics_gradient="leaf", update_gradient="differentiable", recomputation="once", frozen="A", untracked="batch",
-    state_dtype="parameters",
+    state_dtype="parameters", exported="running",
 )  # fmt: skip
 OPTIONS: dict[str, dict[str, Any]] = {
     "population": {"running_variance": "population"},
@@ -37,6 +37,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "frozen B": {"frozen": "B"},
     "frozen C": {"frozen": "C"},
     "state float32": {"state_dtype": "float32"},
+    "exported batch": {"exported": "batch"},
+    "exported refused": {"exported": "refused"},
     "untracked initial": {"untracked": "initial"},
     "untracked refused": {"untracked": "refused"},
 }

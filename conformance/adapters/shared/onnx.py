@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from conformance.adapters.contract import Array, LayerConfig, State
-from conformance.corpus.case import Case
+from conformance.corpus.case import Case, Step
 from conformance.definition.dialect import Dialect
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["DIALECT", "Layer", "Run", "build_model", "unsupported"]
 
@@ -41,7 +44,13 @@ def unsupported(case: Case) -> str | None:
         return "mean and variance are required inputs"
     if case.momentum == "cumulative":
         return "momentum is an attribute, a number"
-    if any(step.masked or step.replicas is not None or step.freeze is not None for step in case.steps):
+    return next((_lacks(step) for step in case.steps if _lacks(step)), None)
+
+
+def _lacks(step: Step) -> str | None:
+    if step.exported:
+        return "a graph is what others export to"
+    if step.masked or step.replicas is not None or step.freeze is not None:
         return "the operator has no masks, no replicas, and nothing to freeze"
     return None
 
@@ -57,7 +66,7 @@ class Layer:
     run: Run
 
     @classmethod
-    def of(cls, config: LayerConfig, state: State, opset: int, run: Run) -> Layer:
+    def of(cls, config: LayerConfig, state: State, opset: int, run: Run) -> Self:
         """Start from the state given; scale and offset, which the operator requires, are ones and zeros without one."""
         ones, zeros = np.ones(config.channels, config.param_dtype), np.zeros(config.channels, config.param_dtype)
         held = {"gamma": ones, "beta": zeros}

@@ -31,6 +31,8 @@ function lacks(::LuxSystem, config, program)
     "bfloat16" in (config["dtype"], config["param_dtype"]) && return "this program has no bfloat16"
     any(call -> given(call, "masked") === true, program) && return "there are no masks"
     any(call -> given(call, "replicas") !== nothing, program) && return "statistics are not synchronised"
+    any(call -> given(call, "folded") === true, program) && return "nothing folds it into the layer before"
+    any(call -> given(call, "exported") === true, program) && return "exporting is not asked of it"
     return nothing
 end
 
