@@ -25,12 +25,12 @@ Array: TypeAlias = NDArray[np.floating[Any]]
 
 def by_channel(x: Array) -> Array:
     """Return ``x``, shape ``(N, C, *spatial)``, as channel rows ``(C, n)``."""
-    return np.ascontiguousarray(np.moveaxis(x, 1, 0)).reshape(x.shape[1], -1)
+    return np.ascontiguousarray(x.swapaxes(0, 1)).reshape(x.shape[1], -1)
 
 
 def canonical(rows: Array, shape: tuple[int, ...]) -> Array:
     """Return channel rows as an array of ``shape``, ``(N, C, *spatial)``."""
-    return np.moveaxis(rows.reshape(shape[1], shape[0], *shape[2:]), 0, 1)
+    return rows.reshape(shape[1], shape[0], *shape[2:]).swapaxes(0, 1)
 
 
 def column(values: Array | None, channels: int, dtype: Any, default: float) -> Array:

@@ -25,6 +25,7 @@ __all__ = [
 ]  # fmt: skip
 
 _PLAIN_ONLY = np.array([0.0, 1.0]).reshape(2, 1, 1)
+_RIGHT = Rules()
 
 
 @dataclass(frozen=True)
@@ -112,11 +113,11 @@ def _of_outputs(
 def _batch_errors(call: Forward, precision: Precision, rules: Rules) -> StateErrors:
     u, n = precision.unit, call.x.shape[1]
     c = precision.growth(n)
-    size = average(np.abs(call.x), call.shape, Rules(), call.weights)
+    size = average(np.abs(call.x), call.shape, _RIGHT, call.weights)
     mean = c * u * size
     var = (c + 2) * u * call.batch_var + mean * mean + _PLAIN_ONLY * _other_orders(call, mean, c, u)
     if rules.variance_algorithm != "two-pass":
-        square = average(call.x * call.x, call.shape, Rules(), call.weights)
+        square = average(call.x * call.x, call.shape, _RIGHT, call.weights)
         centre = np.abs(call.batch_mean)
         var = (c + 1) * u * square + 2 * centre * mean + mean * mean + u * centre**2 + u * call.batch_var
     return StateErrors(mean, var)

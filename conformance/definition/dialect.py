@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
+from functools import lru_cache
 from typing import Literal, get_args, get_type_hints
 
 __all__ = ["REFERENCE", "UNDECLARED", "Dialect", "choices", "options"]
@@ -68,23 +69,17 @@ class Dialect:
     exported: Exported = field(default="undeclared", metadata={"clause": "20.4", "silent": True})
 
     def __post_init__(self) -> None:
-        for choice in fields(self):
-            value = getattr(self, choice.name)
-            if value not in options(choice.name):
-                expected = ", ".join(options(choice.name))
-                raise ValueError(f"dialect: {choice.name} is {value!r}; expected one of {expected}")
+        for choice, known in _OPTIONS.items():
+            value = getattr(self, choice)
+            if value not in known:
+                raise ValueError(f"dialect: {choice} is {value!r}; expected one of {', '.join(known)}")
 
     def reference(self) -> Dialect:
         """Return the dialect that this one is judged against.
 
         The reference follows the paper where it decides, and this declaration where it is silent.
         """
-        silent = {
-            choice.name: getattr(self, choice.name)
-            for choice in fields(self)
-            if choice.metadata.get("silent")
-        }
-        return Dialect(**silent)
+        return _reference(self)
 
 
 def choices() -> dict[str, str]:
@@ -94,9 +89,16 @@ def choices() -> dict[str, str]:
 
 def options(choice: str) -> tuple[str, ...]:
     """Return the options of one choice, in the order of the definition."""
-    return get_args(_HINTS[choice])
+    return _OPTIONS[choice]
+
+
+@lru_cache(maxsize=256)
+def _reference(dialect: Dialect) -> Dialect:
+    silent = {choice.name for choice in fields(Dialect) if choice.metadata.get("silent")}
+    return Dialect(**{choice: getattr(dialect, choice) for choice in silent})
 
 
 _HINTS = get_type_hints(Dialect)
+_OPTIONS: dict[str, tuple[str, ...]] = {choice.name: get_args(_HINTS[choice.name]) for choice in fields(Dialect)}
 
 REFERENCE = Dialect()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import ml_dtypes
@@ -37,14 +38,23 @@ class Precision:
 
     def growth(self, n: int) -> Array:
         """Return ``c`` for sums of ``n`` terms, shape ``(2, 1, 1)``: tight and plain."""
-        return np.array([min(np.log2(n) + 2, max(n, 3)), max(n, 3)]).reshape(2, 1, 1)
+        return _growth(n)
 
 
+@lru_cache(maxsize=256)
+def _growth(n: int) -> Array:
+    growth = np.array([min(np.log2(n) + 2, max(n, 3)), max(n, 3)]).reshape(2, 1, 1)
+    growth.flags.writeable = False
+    return growth
+
+
+@lru_cache(maxsize=64)
 def precision_of(dtype: Any) -> Precision:
     """Return the precision of arithmetic in a dtype, 16-bit ones included."""
     return Precision(unit=unit_of(dtype), floor=float(ml_dtypes.finfo(dtype).tiny))
 
 
+@lru_cache(maxsize=64)
 def unit_of(dtype: Any) -> float:
     """Return the unit roundoff of a dtype: half the distance from 1 to the next number."""
     return float(ml_dtypes.finfo(dtype).eps) / 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import ml_dtypes
@@ -34,10 +35,16 @@ def reach(value: Array, error: Array, dtype: str) -> Array:
 
 def overflowed(value: Array, dtype: str) -> Array:
     """Return the value with what is beyond the range of the dtype as infinity, as storing has it."""
-    info = ml_dtypes.finfo(dtype)
     with np.errstate(invalid="ignore"):
-        beyond = np.abs(value) >= float(info.max) * (1 + float(info.eps) / 4)
+        beyond = np.abs(value) >= _furthest(dtype)
     return np.where(beyond, np.copysign(np.inf, value), value) if beyond.any() else value
+
+
+@lru_cache(maxsize=64)
+def _furthest(dtype: str) -> float:
+    """Return the least size that rounds to infinity: half a step beyond the largest number."""
+    info = ml_dtypes.finfo(dtype)
+    return float(info.max) * (1 + float(info.eps) / 4)
 
 
 def rounded(value: Array, dtype: str) -> Array:

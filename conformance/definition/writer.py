@@ -31,7 +31,7 @@ class Writer:
 
     def rows(self, number: int, name: str, value: Array, bound: Array, shape: tuple[int, ...]) -> None:
         """Expect channel rows ``(C, n)`` as an array of ``shape``, in the dtype of the input."""
-        bounds = np.stack([canonical(one, shape) for one in np.broadcast_to(bound, (2, *value.shape))])
+        bounds = np.broadcast_to(bound, (2, *value.shape)).reshape(2, shape[1], shape[0], *shape[2:]).swapaxes(1, 2)
         self._stored(number, name, canonical(value, shape), bounds, self.layer.dtype)
 
     def columns(self, number: int, name: str, value: Array, bound: Array) -> None:
@@ -76,6 +76,8 @@ class Writer:
         value = overflowed(value, dtype)
         # What is not finite is expected as it is, or, where an input was not, as any that is not finite: orders of
         # summation make NaN or an infinity of it. A finite value beside it keeps its own bound.
-        bound = np.where(np.isfinite(value), bound.astype(np.float64), np.nan if self.poisoned else 0)
+        bound, finite = bound.astype(np.float64, copy=False), np.isfinite(value)
+        if not finite.all():
+            bound = np.where(finite, bound, np.nan if self.poisoned else 0)
         undefined = np.isinf(bound[1]) if self.unclipped else None
         self.prediction[number, name] = Expected(value, bound[0], bound[1], dtype, undefined)

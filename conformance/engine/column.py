@@ -15,7 +15,18 @@ __all__ = ["implementation_row", "joined"]
 
 
 def implementation_row(implementation: Implementation, dialect: Dialect | None) -> ImplementationRow:
-    """Return the row; the dialect is empty where nothing was declared."""
+    """Return the row; the dialect is empty where nothing was declared. The same row for the same two."""
+    known = _rows.get((implementation.id, dialect))
+    if known is None or known[0] != implementation:
+        known = _rows[implementation.id, dialect] = (implementation, _row(implementation, dialect))
+    return known[1]
+
+
+#: The rows of the columns at hand, with whom they are of: an id does not tell everything.
+_rows: dict[tuple[str, Dialect | None], tuple[Implementation, ImplementationRow]] = {}
+
+
+def _row(implementation: Implementation, dialect: Dialect | None) -> ImplementationRow:
     naming = naming_of(implementation.name)
     names = {} if naming is None else {name: value for name, value in asdict(naming).items() if value not in (None, "")}
     return ImplementationRow(

@@ -52,6 +52,7 @@ class Recorder:
         self.run = run
         self.counts: dict[str, Counter[str]] = {}
         self._columns: dict[str, ImplementationRow] = {}
+        self._shown: dict[str, list[ImplementationRow]] = {}
         self._cases: set[str] = set()
         self._started = time.monotonic()
         self._fresh = self.path.with_name(f"{self.path.stem}.new.jsonl")
@@ -101,9 +102,11 @@ class Recorder:
         """Write one cell."""
         column = cell.implementation
         known = self._columns.get(column.id)
-        self._columns[column.id] = column if known is None else joined(known, column)
-        if self._columns[column.id] != known:
-            self._rewrite()
+        if column not in self._shown.setdefault(column.id, []):  # what it declares of other layers is shown beside it
+            self._shown[column.id].append(column)
+            self._columns[column.id] = column if known is None else joined(known, column)
+            if self._columns[column.id] != known:
+                self._rewrite()
         with self._told():
             self._writer.write_cell(cell.row)
         self._cases.add(cell.row.case)

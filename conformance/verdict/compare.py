@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from conformance.definition.prediction import Expected
 
-__all__ = ["Comparison", "Mismatch", "apart", "compare", "distance", "widened"]
+__all__ = ["Comparison", "Mismatch", "apart", "compare", "distance", "dtype_name", "widened"]
 
 Array = NDArray[Any]
 
@@ -36,15 +36,15 @@ class Comparison:
         """Return error over tight bound; an error where none is allowed is infinite."""
         return _over(self.error, self.expected.tight)
 
-    @property
+    @cached_property
     def tight(self) -> bool:
         """Tell whether every element is inside its tight bound."""
         return bool(_inside(self.error, self.expected.tight).all())
 
-    @property
+    @cached_property
     def plain(self) -> bool:
-        """Tell whether every element is inside its plain bound."""
-        return bool(_inside(self.error, self.expected.plain).all())
+        """Tell whether every element is inside its plain bound, which is never the narrower one."""
+        return self.tight or bool(_inside(self.error, self.expected.plain).all())
 
     @property
     def worst(self) -> tuple[int, ...]:
@@ -62,12 +62,18 @@ def compare(observed: Array, expected: Expected) -> Comparison | Mismatch:
     """
     if observed.shape != expected.value.shape:
         return Mismatch(f"shape {observed.shape}, expected {expected.value.shape}")
-    if observed.dtype.name != expected.dtype:
-        return Mismatch(f"dtype {observed.dtype.name}, expected {expected.dtype}")
+    if (found := dtype_name(observed.dtype)) != expected.dtype:
+        return Mismatch(f"dtype {found}, expected {expected.dtype}")
     gap = _gap(observed.astype(expected.value.dtype), expected.value, expected.plain)
     if expected.undefined is not None:
         gap = np.where(expected.undefined & ~np.isfinite(observed), 0.0, gap)
     return Comparison(observed, expected, gap)
+
+
+@lru_cache(maxsize=64)
+def dtype_name(dtype: np.dtype[Any]) -> str:
+    """Return the name of a dtype, which NumPy puts together anew each time."""
+    return dtype.name
 
 
 def apart(one: Expected, other: Expected) -> bool:

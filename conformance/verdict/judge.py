@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property, lru_cache
 from typing import Any
 
 import msgspec
 
-from conformance.definition.prediction import Expected, Key, Predicted, Refused, Same, Undetermined
+from conformance.definition.dialect import Dialect
+from conformance.definition.prediction import Expected, Key, Predicted, Prediction, Refused, Same, Undetermined
 from conformance.definition.rules import Rules
 from conformance.definition.variants import apply, option_name
 from conformance.host.observation import Observation, Raised
@@ -21,7 +23,7 @@ from conformance.verdict.explain import Explanation, explain
 from conformance.verdict.group import describe, group
 from conformance.verdict.oracle import Question
 from conformance.verdict.quantity import array_row, open_row, outcome_row
-from conformance.verdict.table import Ruling, changes, fits, rule
+from conformance.verdict.table import Claims, Ruling, changes, fits, ruling
 
 __all__ = ["judge"]
 
@@ -69,15 +71,23 @@ class _Judgement:
 
     @property
     def declared(self) -> Rules:
-        return Rules(dialect=self.observation.dialect)
+        return _rules(self.observation.dialect)
 
     @property
     def reference(self) -> Rules:
-        return Rules(dialect=self.observation.dialect.reference())
+        return _rules(self.observation.dialect.reference())
+
+    @cached_property
+    def by_declaration(self) -> Prediction:
+        return self.question.predict(self.declared)
+
+    @cached_property
+    def by_reference(self) -> Prediction:
+        return self.question.predict(self.reference)
 
     def judged(self) -> tuple[Key, ...]:
         """Return what is judged: all predictions, and all errors raised; what an error prevented is left to it."""
-        predicted = self.question.predict(self.declared)
+        predicted = self.by_declaration
         raised = {step for (step, _), outcome in self.observation.outcomes.items() if isinstance(outcome, Raised)}
         keys = {key for key in predicted if key in self.observation.outcomes or key[0] not in raised}
         if 0 in raised:
@@ -87,7 +97,7 @@ class _Judgement:
     def row(self, key: Key) -> QuantityRow:
         clause = clause_of(self.question.case, key)
         observed = self.observation.outcomes.get(key)
-        declared = self.question.predict(self.declared).get(key)
+        declared = self.by_declaration.get(key)
         if isinstance(declared, Undetermined):
             return open_row(key, clause, self._group(key, declared, observed))
         if isinstance(declared, Same):
@@ -121,7 +131,7 @@ class _Judgement:
         return outcome_row(key, clause, "differs", observed, f"raised {observed.type}, expected an answer")
 
     def _undetermined(self, step: int) -> Iterator[Undetermined]:
-        for (number, _), predicted in self.question.predict(self.declared).items():
+        for (number, _), predicted in self.by_declaration.items():
             if number == step and isinstance(predicted, Undetermined):
                 yield predicted
 
@@ -129,23 +139,25 @@ class _Judgement:
         return group(self.question, self.observation.dialect, key, choice, observed)
 
     def _array(self, key: Key, clause: str, observed: Array) -> QuantityRow:
-        reference, declared = self._expected(self.reference, key), self._expected(self.declared, key)
-        records, recorded = self._recorded(key, declared, observed)
-        ruling = rule(observed, reference, declared, recorded)
-        if not ruling.by_record:
-            records, recorded = (), None
-        against_reference = compare(observed, reference)
-        against_final = compare(observed, recorded or declared)
-        shown = against_final if isinstance(against_reference, Mismatch) else against_reference
-        why = _why(ruling, records)
+        reference, declared = _expected(self.by_reference, key), _expected(self.by_declaration, key)
+        claims = Claims(observed, reference, declared)
+        records, recorded = self._recorded(key, claims) if self.deviations else ((), None)
+        if recorded is not None:
+            claims = replace(claims, recorded=recorded)
+        ruled = ruling(claims)
+        if recorded is not None and not ruled.by_record:
+            records, claims = (), replace(claims, recorded=None)
+        final = claims.by_recorded
+        shown = final if isinstance(claims.by_reference, Mismatch) else claims.by_reference
+        why = _why(ruled, records)
         if isinstance(shown, Mismatch):
-            return outcome_row(key, clause, ruling.verdict, None, why or shown.reason, observed)
-        final = against_final if isinstance(against_final, Comparison) and ruling.discriminates else None
-        alike = recorded is None and self.declared == self.reference
+            return outcome_row(key, clause, ruled.verdict, None, why or shown.reason, observed)
+        alike = claims.recorded is None and self.declared == self.reference
         return array_row(
-            key, clause, ruling.verdict, shown, final, discriminates=None if alike else ruling.discriminates,
+            key, clause, ruled.verdict, shown, final if isinstance(final, Comparison) and ruled.discriminates else None,
+            discriminates=None if alike else ruled.discriminates,
             explanation=why, deviation=" + ".join(record.name for record in records) or None,
-            variant=self._choices(key, declared) if ruling.verdict == "deviates" and not records else None,
+            variant=self._choices(key, declared) if ruled.verdict == "deviates" and not records else None,
         )  # fmt: skip
 
     def _choices(self, key: Key, declared: Expected) -> str | None:
@@ -162,9 +174,7 @@ class _Judgement:
         other = self.question.predict(rules).get(key)
         return not isinstance(other, Expected) or changes(declared, other)
 
-    def _recorded(
-        self, key: Key, declared: Expected, observed: Array
-    ) -> tuple[tuple[Deviation, ...], Expected | None]:
+    def _recorded(self, key: Key, claims: Claims) -> tuple[tuple[Deviation, ...], Expected | None]:
         """Return the records that change what is declared of the quantity, and what they predict together.
 
         One that makes no difference here is no reason to excuse anything; where the difference is small, it
@@ -172,28 +182,35 @@ class _Judgement:
         """
         concerned = [record for record in self.deviations if record.concerns(key[1])]
         alone = {record: self.question.predict(apply(record.variants, self.declared)).get(key) for record in concerned}
-        unaccounted = not fits(compare(observed, declared))
+        declared, unaccounted = claims.declared, not fits(claims.by_declared)
         effective = tuple(
             record for record, one in alone.items() if isinstance(one, Expected)
-            and (changes(declared, one) or (unaccounted and fits(compare(observed, one))))
+            and (changes(declared, one) or (unaccounted and fits(compare(claims.observed, one))))
         )  # fmt: skip
         if not effective:
             return (), None
         together = [variant for record in effective for variant in record.variants]
-        return effective, self._expected(apply(together, self.declared), key)
-
-    def _expected(self, rules: Rules, key: Key) -> Expected:
-        expected = self.question.predict(rules)[key]
-        assert isinstance(expected, Expected)
-        return expected
+        return effective, _expected(self.question.predict(apply(together, self.declared)), key)
 
 
-def _why(ruling: Ruling, records: tuple[Deviation, ...]) -> str | None:
+def _expected(prediction: Prediction, key: Key) -> Expected:
+    expected = prediction[key]
+    assert isinstance(expected, Expected)
+    return expected
+
+
+@lru_cache(maxsize=256)
+def _rules(dialect: Dialect) -> Rules:
+    """Return the rules of a dialect, the same object each time: what is predicted by them is found at once."""
+    return Rules(dialect=dialect)
+
+
+def _why(ruled: Ruling, records: tuple[Deviation, ...]) -> str | None:
     """Return the reason for the verdict: that of the record, or the declaration, where it deviates as expected."""
-    if ruling.verdict == "deviates":
+    if ruled.verdict == "deviates":
         reason = " ".join(record.reason for record in records) or "as the dialect declares"
-        return f"{reason} ({ruling.why})" if ruling.why else reason
-    return ruling.why
+        return f"{reason} ({ruled.why})" if ruled.why else reason
+    return ruled.why
 
 
 def _order(key: Key) -> tuple[int, int, str]:

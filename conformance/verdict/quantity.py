@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from conformance.definition.prediction import Key
 from conformance.host.observation import Raised
 from conformance.results.rows import Number, QuantityRow, Verdict
-from conformance.verdict.compare import Comparison
+from conformance.verdict.compare import Comparison, dtype_name
 
 __all__ = ["array_row", "open_row", "outcome_row"]
 
@@ -34,7 +34,7 @@ def array_row(
     window = (0, reference.observed.size) if key[1] in _SERIES else _window(reference.observed.shape, worst)
     return QuantityRow(
         step=key[0], name=key[1], clause=clause, verdict=verdict,
-        dtype=reference.observed.dtype.name, shape=reference.observed.shape,
+        dtype=dtype_name(reference.observed.dtype), shape=reference.observed.shape,
         ratio=_number(reference.ratio[worst], digits=4), bound=_number(reference.expected.tight[worst], digits=4),
         plain_bound=_number(reference.expected.plain[worst], digits=4),
         error=_number(reference.error[worst], digits=4),
@@ -55,7 +55,7 @@ def outcome_row(
     shape: tuple[int, ...] = () if observed is None else observed.shape
     return QuantityRow(
         step=key[0], name=key[1], clause=clause, verdict=verdict, explanation=explanation,
-        dtype="" if observed is None else observed.dtype.name, shape=shape,
+        dtype="" if observed is None else dtype_name(observed.dtype), shape=shape,
         raises=None if raised is None else raised.type, message=None if raised is None else raised.message[:2000],
     )  # fmt: skip
 

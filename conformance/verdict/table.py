@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from conformance.definition.prediction import Expected
 from conformance.results.rows import Verdict
 from conformance.verdict.compare import Array, Comparison, Mismatch, apart, compare, widened
 
-__all__ = ["Ruling", "changes", "fits", "rule"]
+__all__ = ["Claims", "Ruling", "changes", "fits", "rule", "ruling"]
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,34 @@ class Ruling:
     by_record: bool = False
 
 
+@dataclass(frozen=True)
+class Claims:
+    """An observed array and what predicts it: the reference, the declared dialect, it with the records applied.
+
+    ``recorded`` is ``None`` where no record says anything of the quantity. Each is compared once.
+    """
+
+    observed: Array
+    reference: Expected
+    declared: Expected
+    recorded: Expected | None = None
+
+    @cached_property
+    def by_reference(self) -> Comparison | Mismatch:
+        """Hold it against the reference."""
+        return compare(self.observed, self.reference)
+
+    @cached_property
+    def by_declared(self) -> Comparison | Mismatch:
+        """Hold it against the declared dialect."""
+        return self.by_reference if self.declared is self.reference else compare(self.observed, self.declared)
+
+    @cached_property
+    def by_recorded(self) -> Comparison | Mismatch:
+        """Hold it against the records, where there are any, else against the declared dialect."""
+        return self.by_declared if self.recorded is None else compare(self.observed, self.recorded)
+
+
 def changes(one: Expected, other: Expected) -> bool:
     """Tell whether a record that turns one prediction into the other says anything.
 
@@ -34,24 +63,27 @@ def changes(one: Expected, other: Expected) -> bool:
 
 
 def rule(observed: Array, reference: Expected, declared: Expected, recorded: Expected | None = None) -> Ruling:
-    """Judge an array by what the reference predicts, the declared dialect, and it with the records applied.
+    """Judge an array by what the reference predicts, the declared dialect, and it with the records applied."""
+    return ruling(Claims(observed, reference, declared, recorded))
 
-    ``recorded`` is ``None`` where no record says anything of the quantity. Shape and dtype come
-    before values.
-    """
-    by_reference, by_declared = compare(observed, reference), compare(observed, declared)
-    if recorded is not None and not apart(declared, recorded) and fits(by_declared):
+
+def ruling(claims: Claims) -> Ruling:
+    """Judge an array by what predicts it. Shape and dtype come before values."""
+    reference, declared, recorded = claims.reference, claims.declared, claims.recorded
+    if recorded is not None and not apart(declared, recorded) and fits(claims.by_declared):
         # A record of poor rounding promises nothing of a single cell: luck, or another processor's
         # order of summation, may keep it inside the bound. As a whole it is held to be used.
-        return rule(observed, reference, declared)
+        return ruling(replace(claims, recorded=None))
     if recorded is not None:
-        return _as_recorded(reference, by_reference, by_declared, observed, recorded)
+        return _as_recorded(claims, recorded)
+    if declared is reference:
+        return _graded(claims.by_reference)
     if apart(reference, declared):
-        return _as_declared(by_reference, by_declared)
-    if fits(by_declared) and not fits(by_reference):
+        return _as_declared(claims.by_reference, claims.by_declared)
+    if fits(claims.by_declared) and not fits(claims.by_reference):
         # Too close to tell which was meant, and yet only the declaration accounts for it.
-        return Ruling("deviates", _within(by_declared), discriminates=False)
-    return _graded(by_reference)
+        return Ruling("deviates", _within(claims.by_declared), discriminates=False)
+    return _graded(claims.by_reference)
 
 
 def _as_declared(by_reference: Comparison | Mismatch, by_declared: Comparison | Mismatch) -> Ruling:
@@ -63,18 +95,15 @@ def _as_declared(by_reference: Comparison | Mismatch, by_declared: Comparison | 
     return Ruling("differs", why, discriminates=True)
 
 
-def _as_recorded(
-    reference: Expected, by_reference: Comparison | Mismatch, by_declared: Comparison | Mismatch, observed: Array,
-    recorded: Expected,
-) -> Ruling:  # fmt: skip
-    by_recorded = compare(observed, recorded)
+def _as_recorded(claims: Claims, recorded: Expected) -> Ruling:
+    by_reference, by_recorded = claims.by_reference, claims.by_recorded
     alone_accounts = fits(by_recorded) and not fits(by_reference)
-    if not changes(reference, recorded) and not alone_accounts:
+    if not changes(claims.reference, recorded) and not alone_accounts:
         return replace(_graded(by_reference), by_record=True)
     verdict: Verdict = "changed"
     if fits(by_reference):
         why: str | None = "agrees with the reference: the record is stale"
-    elif fits(by_declared):
+    elif fits(claims.by_declared):
         why = "as the dialect declares, and no more: the record is stale"
     elif fits(by_recorded):
         verdict, why = "deviates", _within(by_recorded)
