@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 __all__ = [
-    "AdapterError", "CaseError", "ConformanceError", "DeviationError", "HostError", "ResultsError", "UnstartedError",
-    "UsageError",
+    "AdapterError", "CaseError", "ClusterError", "ConformanceError", "DeviationError", "HostError", "ResultsError",
+    "UnstartedError", "UsageError",
 ]  # fmt: skip
 
 
@@ -55,6 +55,10 @@ class UnstartedError(AdapterError):
 
 class HostError(ConformanceError):
     """A host cannot be started or does not speak the protocol."""
+
+
+class ClusterError(ConformanceError):
+    """A cluster cannot do what is left to do."""
 
 
 class ResultsError(ConformanceError):

@@ -40,6 +40,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--time-limit", type=float, default=60.0, metavar="SECONDS", help="for one case (default: 60)")
     add("--memory-limit", type=float, default=default_memory_limit(), metavar="GIB",
         help="that the implementation may hold in memory (default: what the machine has)")
+    add("--cluster", metavar="ADDRESS",
+        help="have the workers of a Dask scheduler, such as tcp://192.168.0.1:8786, search; see docs/scale.md")
     add("--device", choices=("cpu", "cuda"), default="cpu", help="where it computes (default: cpu)")
     add("--in-process", action="store_true", help="without a host process: quicker, and a crash ends the search")
     add("--output", type=Path, metavar="FOLDER", help="write the case that fails to found.yaml there")
@@ -52,6 +54,8 @@ def execute(arguments: argparse.Namespace) -> int:
     from conformance.fuzz.search import search  # noqa: PLC0415 Hypothesis is an extra
 
     name = adapters_to_run([arguments.implementation])[-1]
+    if arguments.cluster is not None:
+        return _concluded(arguments, name, *_on_cluster(arguments, name))
     session = HostSession(
         name, time_limit=arguments.time_limit, device=arguments.device, in_process=arguments.in_process,
         memory_limit=int(arguments.memory_limit * 2**30),
@@ -62,6 +66,24 @@ def execute(arguments: argparse.Namespace) -> int:
             deviations=load_deviations(arguments.deviations), progress=(lambda _: None) if arguments.quiet else _say,
         )  # fmt: skip
         identifier = session.implementation.id
+    return _concluded(arguments, name, identifier, found)
+
+
+def _on_cluster(arguments: argparse.Namespace, name: str) -> tuple[str, Fuzzed]:
+    from conformance.cluster.fuzz import fuzz_on_cluster  # noqa: PLC0415  nobody else waits for its imports
+    from conformance.cluster.seat import Wanted  # noqa: PLC0415
+
+    wanted = Wanted(
+        adapter=name, time_limit=arguments.time_limit, memory_limit=int(arguments.memory_limit * 2**30),
+        device=arguments.device, deviations=load_deviations(arguments.deviations),
+    )  # fmt: skip
+    return fuzz_on_cluster(
+        arguments.cluster, wanted, examples=arguments.examples, seconds=arguments.seconds, seed=arguments.seed,
+        progress=(lambda _: None) if arguments.quiet else _say,
+    )  # fmt: skip
+
+
+def _concluded(arguments: argparse.Namespace, name: str, identifier: str, found: Fuzzed) -> int:
     sys.stdout.write(_summary(found, identifier))
     if found.witness is None:
         return 0
@@ -76,6 +98,8 @@ def _check(arguments: argparse.Namespace) -> None:
         raise UsageError(f"--seconds is {arguments.seconds:g}, expected a number above 0")
     check_time_limit(arguments.time_limit)
     check_memory_limit(arguments.memory_limit)
+    if arguments.cluster is not None and arguments.in_process:
+        raise UsageError("--in-process asks in this process and --cluster in others: give one of the two")
     if importlib.util.find_spec("hypothesis") is None:
         raise UsageError("fuzz draws its cases with Hypothesis, which is not installed",
                          hint="pip install 'batchnorm-conformance[fuzz]'")  # fmt: skip

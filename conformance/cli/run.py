@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -15,6 +16,8 @@ from conformance.cli.resuming import HERE, asked, restored
 from conformance.corpus.case import Case
 from conformance.corpus.load import load_corpus
 from conformance.corpus.select import select
+from conformance.durations import kept as keep_durations
+from conformance.durations import spent, told_cell
 from conformance.engine.adapters import adapters_to_run, configured_hosts, not_installed
 from conformance.engine.cell import Cell
 from conformance.engine.limits import check_memory_limit, check_time_limit, default_memory_limit
@@ -30,9 +33,12 @@ from conformance.host.configuration import ConfiguredHost
 from conformance.host.session import HostSession
 from conformance.modelled.model import modelled_cells
 from conformance.modelled.systems import MODELS
-from conformance.results.read import RESULTS_NAME, read_results
+from conformance.results.read import RESULTS_NAME, Survey, read_results
 from conformance.results.summary import render
 from conformance.verdict.deviations import Deviation
+
+if TYPE_CHECKING:
+    from conformance.cluster.seat import Wanted
 
 __all__ = ["SUMMARY", "configure", "execute"]
 
@@ -66,10 +72,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="for one case on one implementation (default: 60)")
     add("--memory-limit", type=float, default=default_memory_limit(), metavar="GIB",
         help="that an implementation may hold in memory (default: what the machine has)")
+    add("--cluster", metavar="ADDRESS",
+        help="have the workers of a Dask scheduler, such as tcp://192.168.0.1:8786, ask and judge; see docs/scale.md")
     add("--device", choices=("cpu", "cuda"), default="cpu", help="where implementations compute (default: cpu)")
     add("--in-process", action="store_true", help="run adapters without a host process, for debuggers")
     add("--modelled", action="store_true",
         help="add columns, marked so, of systems that cannot be run here: matlab, flux, lux")
+    add("--durations", nargs="?", type=int, const=10, metavar="N",
+        help="tell where time went, and the N slowest cells (default: 10)")
     add("--quiet", action="store_true", help="no progress")  # fmt: skip
 
 
@@ -77,15 +87,25 @@ def execute(arguments: argparse.Namespace) -> int:
     """Run, print the summary and the report's path; return 0, 1, 2 or 3."""
     arguments, kept = restored(arguments, configure)
     _check(arguments)
-    corpus = load_corpus(arguments.cases, arguments.tag)
-    cases = select(corpus, arguments.case)
+    with keep_durations(arguments.durations) as ledger:
+        code = _execute(arguments, kept)
+    if ledger is not None:
+        sys.stdout.write(f"\n{ledger.table()}\n")
+    return code
+
+
+def _execute(arguments: argparse.Namespace, kept: Survey | None) -> int:
+    with spent("reading cases"):
+        corpus = load_corpus(arguments.cases, arguments.tag)
+        cases = select(corpus, arguments.case)
     hosts = configured_hosts(arguments.implementations, Path.cwd())
     alone = arguments.implementations is not None
     names = adapters_to_run(arguments.adapter, everything=arguments.all, hosts=hosts, alone=alone)
     deviations = records_for(corpus, arguments.deviations, own_corpus=arguments.cases is None)
     absent = not_installed(arguments.adapter, everything=arguments.all, alone=alone)
     selection = " ".join((*arguments.case, *(f"--tag {tag}" for tag in arguments.tag)))
-    run = run_row(cases, corpus=corpus, not_installed=absent, selection=selection, deviations=deviations)
+    with spent("reading cases"):
+        run = run_row(cases, corpus=corpus, not_installed=absent, selection=selection, deviations=deviations)
     run = msgspec.structs.replace(run, asked=asked(arguments, configure))
     finished = NOTHING
     if kept is not None:
@@ -110,9 +130,10 @@ def execute(arguments: argparse.Namespace) -> int:
         recorder.close()
     else:
         recorder.finish(complete=not failed)
-    page = publish(recorder.path, cases)
-    results = read_results(recorder.path)
-    idle = stale(deviations, corpus, results)
+    with spent("report"):
+        page = publish(recorder.path, cases)
+        results = read_results(recorder.path)
+        idle = stale(deviations, corpus, results)
     for message in idle:
         sys.stderr.write(f"conformance run: changed: {message}\n")
     sys.stdout.write(f"{render(results)}\nresults: {recorder.path}\nreport:  {page}\n")
@@ -120,10 +141,14 @@ def execute(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> None:
+    if arguments.durations is not None and arguments.durations < 1:
+        raise UsageError(f"--durations is {arguments.durations}, expected at least 1")
     if arguments.workers < 1:
         raise UsageError(f"--workers is {arguments.workers}, expected at least 1")
     check_time_limit(arguments.time_limit)
     check_memory_limit(arguments.memory_limit)
+    if arguments.cluster is not None and arguments.in_process:
+        raise UsageError("--in-process asks in this process and --cluster in others: give one of the two")
 
 
 def _run(
@@ -133,11 +158,19 @@ def _run(
     progress = None if arguments.quiet else Progress(len(cases) * len(names), done=len(finished.cells))
 
     def done(cell: Cell) -> None:
-        recorder.add(cell)
+        with spent("writing"):
+            recorder.add(cell)
+        if arguments.cluster is not None:
+            told_cell(cell.row.seconds, cell.row.seconds, cell.row.case, cell.row.implementation)
         if progress is not None:
             progress.step(cell.implementation.name, cell.row.verdict)
 
     try:
+        if arguments.cluster is not None:
+            from conformance.cluster.run import run_on_cluster  # noqa: PLC0415  nobody else waits for its imports
+
+            wanted = [_wanted(arguments, name, hosts.get(name), deviations) for name in names]
+            return run_on_cluster(arguments.cluster, cases, wanted, done=done, finished=finished)
         return run_cells(
             cases,
             [_starter(arguments, name, hosts.get(name)) for name in names],
@@ -155,6 +188,17 @@ def _starter(arguments: argparse.Namespace, name: str, host: ConfiguredHost | No
     return partial(
         HostSession, name, time_limit=arguments.time_limit, device=arguments.device, in_process=arguments.in_process,
         memory_limit=int(arguments.memory_limit * 2**30), host=host,
+    )  # fmt: skip
+
+
+def _wanted(
+    arguments: argparse.Namespace, name: str, host: ConfiguredHost | None, deviations: tuple[Deviation, ...]
+) -> Wanted:
+    from conformance.cluster.seat import Wanted  # noqa: PLC0415
+
+    return Wanted(
+        adapter=name, time_limit=arguments.time_limit, memory_limit=int(arguments.memory_limit * 2**30),
+        device=arguments.device, host=host, deviations=deviations,
     )  # fmt: skip
 
 

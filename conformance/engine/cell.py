@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import msgspec
 
 from conformance.adapters.contract import Implementation
 from conformance.corpus.case import Case
+from conformance.durations import spent, told_cell
 from conformance.engine.column import implementation_row
 from conformance.errors import ConformanceError
 from conformance.host.observation import Crashed, Faulty, Observation
@@ -78,9 +80,11 @@ def cell_of(case: Case, session: Session, deviations: Sequence[Deviation] = ()) 
         seen = _asked(case, ask)
         return None if seen is None else _cell(case, implementation, seen, deviations)
 
+    start = time.perf_counter()
     seen = _asked(case, session.observe)
     assert seen is not None
     cell = _cell(case, implementation, seen, deviations)
+    told_cell(time.perf_counter() - start, cell.row.seconds, case.id, implementation.id)
     if cell.row.verdict not in _DOUBTED or (isinstance(seen, Crashed) and not seen.again):
         return cell
     apart = asked(session.observe_apart)
@@ -107,7 +111,8 @@ def _cell(
 ) -> Cell:
     if isinstance(seen, Observation):
         try:
-            row = _judged(case, implementation, seen, deviations)
+            with spent("judging"):
+                row = _judged(case, implementation, seen, deviations)
         except Exception as error:  # noqa: BLE001 a fault of the judge is void, and costs no other cell
             said = _fault("judge", error)
             row = CellRow(case=case.id, implementation=implementation.id, verdict="void", explanation=said)
@@ -122,7 +127,8 @@ def _asked(
 ) -> Observation | Crashed | Faulty | None:
     """Put the case; what fails before the implementation is asked is void, and costs no other cell."""
     try:
-        return ask(case)
+        with spent("host round trips"):
+            return ask(case)
     except ConformanceError:
         raise
     except Exception as error:  # noqa: BLE001

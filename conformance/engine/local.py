@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from contextlib import closing
+from dataclasses import dataclass
 from typing import Protocol
 
+from conformance.adapters.contract import Implementation
 from conformance.corpus.case import Case
 from conformance.engine.cell import Cell, Session, cell_of
+from conformance.engine.drive import Drive
 from conformance.engine.resume import NOTHING, Finished
-from conformance.engine.schedule import Column, Schedule
-from conformance.errors import AdapterError, UnstartedError
+from conformance.engine.schedule import Schedule
+from conformance.errors import AdapterError
 from conformance.verdict.deviations import Deviation
 
 __all__ = ["ClosingSession", "run_cells"]
@@ -50,78 +51,46 @@ def run_cells(
     complete. Whatever else is raised, an interrupt included, ends all hosts at once; ``done`` is then not called
     again.
     """
-    run = _Run(Schedule(cases, sessions), deviations, done, finished)
+    drive = Drive(Schedule(cases, sessions), done, finished)
+
+    def work() -> None:
+        drive.work(lambda start: _Here(start(), deviations))
+
     with ThreadPoolExecutor(max_workers=max(workers, 1), thread_name_prefix="conformance") as pool:
-        running = [pool.submit(run.work) for _ in range(max(workers, 1))]
+        running = [pool.submit(work) for _ in range(max(workers, 1))]
         try:
             wait(running, return_when=FIRST_EXCEPTION)
             for future in running:
                 if future.done():
                     future.result()
         except BaseException:
-            run.stop()
+            drive.stop()
             raise
-    return run.failed
+    return drive.failed
 
 
-class _Run:
-    """What the workers of a run share."""
+@dataclass(frozen=True)
+class _Here:
+    """An implementation in a host of this machine, judged here."""
 
-    def __init__(
-        self, schedule: Schedule[ClosingSession], deviations: Sequence[Deviation], done: Callable[[Cell], None],
-        finished: Finished,
-    ) -> None:  # fmt: skip
-        self.schedule, self.deviations, self.done, self.finished = schedule, deviations, done, finished
-        self.failed: list[AdapterError] = []
-        self._columns: dict[str, str] = {}
-        self._lock = threading.Lock()
-        self._stopped = False
-        self._open: list[ClosingSession] = []
+    session: ClosingSession
+    deviations: Sequence[Deviation]
+    at_once: int = 1
 
-    def work(self) -> None:
-        """Drive one implementation after the other, until nothing is left to do."""
-        while (column := self.schedule.next()) is not None:
-            try:
-                with closing(column.start()) as session:
-                    self._open.append(session)
-                    self._drive(column, session)
-            except AdapterError as error:
-                self._fail(column, error)
-            else:
-                self.schedule.left(column)
+    @property
+    def adapter(self) -> str:
+        return self.session.adapter
 
-    def _claim(self, session: ClosingSession) -> None:
-        """Take the column of an implementation, which only one session can fill."""
-        column = session.implementation.id
-        with self._lock:
-            holder = self._columns.setdefault(column, session.adapter)
-        if holder != session.adapter:
-            raise UnstartedError(
-                session.adapter, f"{session.adapter} says that it is {column}, and so does {holder}",
-                hint="a column stands for one installation: run them apart, then `conformance merge --apart`",
-            )  # fmt: skip
+    @property
+    def implementation(self) -> Implementation:
+        return self.session.implementation
 
-    def stop(self) -> None:
-        """Take no further cell, and end the hosts: what a killed one leaves behind is no outcome."""
-        with self._lock:
-            self._stopped = True
-        self.schedule.stop()
-        for session in self._open:
-            session.abort()
+    def cells(self, cases: Sequence[Case]) -> Iterator[Cell]:
+        for case in cases:
+            yield cell_of(case, self.session, self.deviations)
 
-    def _drive(self, column: Column[ClosingSession], session: ClosingSession) -> None:
-        self._claim(session)
-        there = self.finished.by(session.implementation)
-        self.schedule.started(column, there)
-        while not self._stopped and (case := self.schedule.case(column)) is not None:
-            self._take(cell_of(case, session, self.deviations))
+    def close(self) -> None:
+        self.session.close()
 
-    def _fail(self, column: Column[ClosingSession], error: AdapterError) -> None:
-        with self._lock:
-            if self.schedule.refused(column) and not self._stopped:
-                self.failed.append(error)
-
-    def _take(self, cell: Cell) -> None:
-        with self._lock:
-            if not self._stopped:
-                self.done(cell)
+    def abort(self) -> None:
+        self.session.abort()

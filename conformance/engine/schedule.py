@@ -14,16 +14,19 @@ from conformance.corpus.case import Case
 
 __all__ = ["Column", "Schedule"]
 
-S = TypeVar("S")
+T = TypeVar("T")
 #: Seconds after which a worker without work looks again whether it can help.
 _LOOK = 0.05
 
 
 @dataclass(eq=False)
-class Column(Generic[S]):
-    """The cases that one implementation has still to be asked, and what is known of its pace in seconds."""
+class Column(Generic[T]):
+    """The cases that one implementation has still to be asked, and what is known of its pace in seconds.
 
-    start: Callable[[], S]
+    ``start`` is what whoever asks it needs to start it.
+    """
+
+    start: T
     waiting: deque[Case]
     workers: int = 0
     begun: float = 0.0
@@ -41,19 +44,23 @@ class Column(Generic[S]):
         return left / self.workers - (left + self.starting) / (self.workers + 1) - self.starting
 
 
-class Schedule(Generic[S]):
+class Schedule(Generic[T]):
     """The implementations of a run, each with the cases left for it. Threads may share it."""
 
-    def __init__(self, cases: Sequence[Case], starts: Sequence[Callable[[], S]]) -> None:
+    def __init__(self, cases: Sequence[Case], starts: Sequence[T]) -> None:
         self._columns = [Column(start, deque(cases)) for start in starts]
         self._changed = threading.Condition()
         self._stopped = False
 
-    def next(self) -> Column[S] | None:
-        """Return the implementation that a worker is to start, once there is one; ``None`` if there will be none."""
+    def next(self, can: Callable[[T], bool] = lambda _: True) -> Column[T] | None:
+        """Return the implementation that a worker is to start, of those that it ``can``; ``None`` if none is left.
+
+        Waits while others are at them, who may yet need help, give up or be lost.
+        """
         with self._changed:
             while not self._stopped:
-                open_ = [column for column in self._columns if column.waiting and not column.refused]
+                mine = [column for column in self._columns if not column.refused and can(column.start)]
+                open_ = [column for column in mine if column.waiting]
                 fresh = next((column for column in open_ if not column.workers), None)
                 if fresh is None and open_:
                     now = time.monotonic()
@@ -63,12 +70,12 @@ class Schedule(Generic[S]):
                     fresh.workers += 1
                     fresh.begun = fresh.begun or time.monotonic()
                     return fresh
-                if not open_:
+                if not open_ and not any(column.workers for column in mine):
                     return None
                 self._changed.wait(_LOOK)
             return None
 
-    def started(self, column: Column[S], finished: Collection[str]) -> None:
+    def started(self, column: Column[T], finished: Collection[str]) -> None:
         """Say that an implementation has started; those of its cases that are ``finished`` are left out."""
         with self._changed:
             if column.starting is None:
@@ -76,21 +83,35 @@ class Schedule(Generic[S]):
                 column.starting = column.answering - column.begun
                 column.waiting = deque(case for case in column.waiting if case.id not in finished)
 
-    def case(self, column: Column[S]) -> Case | None:
-        """Return the next case to ask an implementation, ``None`` if there is no more."""
+    def cases(self, column: Column[T], count: int) -> list[Case]:
+        """Return the next cases to ask an implementation, no more than its share; none if there is no more."""
         with self._changed:
-            if column.refused or not column.waiting:
-                return None
-            column.asked += 1
-            return column.waiting.popleft()
+            if column.refused:
+                return []
+            share = max(1, len(column.waiting) // (2 * max(column.workers, 1)))
+            taken = [column.waiting.popleft() for _ in range(min(count, share, len(column.waiting)))]
+            column.asked += len(taken)
+            return taken
 
-    def left(self, column: Column[S]) -> None:
+    def back(self, column: Column[T], cases: Sequence[Case]) -> None:
+        """Put back cases that came to nothing: the worker that had taken them is lost."""
+        with self._changed:
+            column.waiting.extendleft(reversed(cases))
+            column.asked -= len(cases)
+            self._changed.notify_all()
+
+    def unfinished(self) -> list[Column[T]]:
+        """Return the implementations that have cases left and were not refused."""
+        with self._changed:
+            return [column for column in self._columns if column.waiting and not column.refused]
+
+    def left(self, column: Column[T]) -> None:
         """Say that a worker is done with an implementation."""
         with self._changed:
             column.workers -= 1
             self._changed.notify_all()
 
-    def refused(self, column: Column[S]) -> bool:
+    def refused(self, column: Column[T]) -> bool:
         """Say that a worker could not start an implementation, and leaves it; returns whether that is its end.
 
         Where others are at it, it goes on with them.

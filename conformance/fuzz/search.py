@@ -85,20 +85,20 @@ class _TimeIsUp(BaseException):
 
 
 def search(
-    asked: Asked, *, examples: int, seconds: float = float("inf"), start: int = 0, deviations: Sequence[Deviation] = (),
-    shrinking: bool = True, progress: Callable[[Fuzzed], None] = lambda _: None,
+    asked: Asked, *, examples: int, seconds: float = float("inf"), start: int = 0, first: int = 0,
+    deviations: Sequence[Deviation] = (), shrinking: bool = True, progress: Callable[[Fuzzed], None] = lambda _: None,
 ) -> Fuzzed:  # fmt: skip
     """Judge drawn cases, up to so many or for so long, and stop at the first that fails, shrunk.
 
     What the recorded deviations of the implementation explain is counted, and passed over. ``start`` is the seed:
-    the same one draws the same cases.
+    the same one draws the same cases; ``first`` is the block of it to begin with.
 
     Raises:
         AdapterError: the implementation cannot be started.
     """
     run = _Search(asked, time.monotonic() + seconds, deviations)
     began = time.monotonic()
-    block = 0
+    block = first
     while run.result.examples < examples and run.failing is None and time.monotonic() < run.deadline:
         run.block(min(BLOCK, examples - run.result.examples), f"{start}:{block}", shrinking=shrinking)
         block += 1

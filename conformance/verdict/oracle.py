@@ -12,6 +12,7 @@ from conformance.corpus.inputs import generate
 from conformance.definition.prediction import Prediction
 from conformance.definition.rules import Rules
 from conformance.definition.simulate import simulate
+from conformance.durations import spent
 
 __all__ = ["Question"]
 
@@ -30,6 +31,8 @@ class Question:
 
     def predict(self, rules: Rules, *, until: int | None = None) -> Prediction:
         """Return the prediction under ``rules``, up to the step ``until`` if one is given."""
-        if (rules, until) not in self._predictions:
-            self._predictions[rules, until] = simulate(self.case, self.arrays, rules, until=until)
-        return self._predictions[rules, until]
+        found = self._predictions.get((rules, until))
+        if found is None:
+            with spent("oracle"):
+                found = self._predictions[rules, until] = simulate(self.case, self.arrays, rules, until=until)
+        return found

@@ -1,0 +1,1 @@
+"""Beyond one machine: the same cells on a Dask cluster, whose workers start their own hosts."""
