@@ -7,16 +7,19 @@ TORCH_WHEELS ?=
 PYTEST_ARGS ?=
 # Options for `make matrix`, e.g. MATRIX_ARGS="--only tfjs".
 MATRIX_ARGS ?=
+# Options for `make bench`, e.g. BENCH_ARGS="--only overhead".
+BENCH_ARGS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
 CONSTRAINTS := requirements/constraints.txt
 FRAMEWORKS := torch tensorflow-cpu jax flax keras
 INSTALLED := $(VENV)/installed
+MEASURED := $(VENV)/measured
 SHELL := /bin/bash
 
 .DEFAULT_GOAL := report
-.PHONY: help report test lint corpus docs picture versions matrix wheel clean
+.PHONY: help report test lint corpus docs picture versions matrix bench wheel clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -49,6 +52,9 @@ versions: $(INSTALLED) ## the corpus on other versions, by tox, merged into repo
 matrix: $(INSTALLED) ## every environment of matrix.yaml in one report: reports/matrix/index.html
 	$(BIN)/python tools/matrix.py $(MATRIX_ARGS) -- --workers $(WORKERS)
 
+bench: $(MEASURED) ## the figures of the suite's speed: a table, and reports/bench.json
+	$(BIN)/python -m benchmarks.bench $(BENCH_ARGS)
+
 wheel: $(INSTALLED) ## a wheel with the corpus inside, in dist/
 	$(BIN)/python -m pip wheel --no-deps --no-build-isolation --wheel-dir dist .
 
@@ -63,4 +69,9 @@ $(INSTALLED): $(CONSTRAINTS) pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet 'pip>=25.1'
 	$(BIN)/python -m pip install --constraint $(CONSTRAINTS) --group dev --editable . $(FRAMEWORKS) $(TORCH_WHEELS)
+	@touch $@
+
+# What the suite is measured beside; nothing else needs it.
+$(MEASURED): $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --group bench
 	@touch $@

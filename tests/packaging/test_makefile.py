@@ -53,7 +53,7 @@ def test_the_environment_is_made_once(elsewhere: str) -> None:
     assert "pip install" not in make("-n", elsewhere, "report").stdout
 
 
-@pytest.mark.parametrize("target", ["report", "test", "lint", "corpus", "versions", "matrix"])
+@pytest.mark.parametrize("target", ["report", "test", "lint", "corpus", "versions", "matrix", "bench"])
 def test_targets_are_listed(target: str) -> None:
     """`make help` names the targets."""
     assert target in [line.split()[0] for line in make("help").stdout.splitlines()]

@@ -1,0 +1,53 @@
+"""The suite's own cost of a cell: the time until it is judged and written, less that of the implementation's calls.
+
+Every fourth case of the default set on palette shapes (networks apart, which have shapes of their own) is put to
+each of the default implementations, in a host of its own, as a run does it: inputs, host round trip, oracle,
+judging and writing are inside. As in a run, the implementations share the predictions, and cases share inputs.
+Three rounds, each of which predicts anew; of a cell the round with the least own cost counts, since whatever else
+the machine does only adds.
+
+``overhead_ms_per_cell`` is the median over all cells; ``overhead_ms_alone`` that of the first implementation, which
+finds no prediction made. ``overhead_percent_on_slow_cells`` is, of the cells in which the implementation's calls
+take more than 10 ms, the suite's own time over the implementation's, in total and in percent.
+"""
+
+from __future__ import annotations
+
+from statistics import median
+
+from benchmarks.bench.common import DEFAULT, Timed, asked, forget, palette_cases, recorder
+from benchmarks.bench.figures import Target, at_most
+from conformance.host.session import HostSession
+
+TARGETS = {
+    "overhead_ms_per_cell": at_most(1.0, "own cost of a cell, median", "ms"),
+    "overhead_ms_alone": Target("the same, of the first implementation", "ms"),
+    "overhead_percent_on_slow_cells": at_most(15, "on top of cells over 10 ms", "%"),
+    "slow_cells": Target("how many those were"),
+}
+_ROUNDS, _EVERY, _SLOW = 3, 4, 0.01
+
+
+def measure() -> dict[str, float]:
+    """Return the figures."""
+    cases = palette_cases()[::_EVERY]
+    rounds: dict[tuple[str, str], list[Timed]] = {}
+    sessions = {name: HostSession(name) for name in DEFAULT}
+    try:
+        for _ in range(_ROUNDS):
+            forget()
+            with recorder(cases) as results:
+                for name, session in sessions.items():
+                    for case, one in zip(cases, asked(cases, session, results), strict=True):
+                        rounds.setdefault((name, case.id), []).append(one)
+    finally:
+        for session in sessions.values():
+            session.close()
+    least = {key: min(ones, key=lambda one: one.own) for key, ones in rounds.items()}
+    slow = [one for one in least.values() if one.cell.row.seconds > _SLOW]
+    return {
+        "overhead_ms_per_cell": 1e3 * median(one.own for one in least.values()),
+        "overhead_ms_alone": 1e3 * median(one.own for (name, _), one in least.items() if name == DEFAULT[0]),
+        "overhead_percent_on_slow_cells": 100 * sum(one.own for one in slow) / sum(o.cell.row.seconds for o in slow),
+        "slow_cells": len(slow),
+    }
