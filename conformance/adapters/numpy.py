@@ -157,9 +157,10 @@ class _Layer:
         return self._used(self.state)
 
     def set_state(self, state: ContractState) -> None:
-        """Overwrite the running statistics."""
-        mean = column(state["running_mean"], self.config.channels, self.holds, 0.0)
-        self.state = self._kept(State(mean, column(state["running_var"], self.config.channels, self.holds, 1.0)))
+        """Overwrite the running statistics that are named."""
+        given = {**self.get_state(), **state}
+        mean = column(given["running_mean"], self.config.channels, self.holds, 0.0)
+        self.state = self._kept(State(mean, column(given["running_var"], self.config.channels, self.holds, 1.0)))
 
     def move(self, batch: running_state.Batch) -> None:
         """Blend a batch into the state."""

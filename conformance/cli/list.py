@@ -5,9 +5,13 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+import msgspec
+
+from conformance.adapters.contract import LayerConfig
+from conformance.adapters.declared import DECLARED, in_short, parting
 from conformance.adapters.registry import AdapterSpec, known
 from conformance.corpus.load import load_corpus
 from conformance.corpus.select import select
@@ -22,6 +26,40 @@ __all__ = ["SUMMARY", "configure", "execute"]
 SUMMARY = "List cases, implementations or variants, one a line."
 
 
+#: Whose dialect is shown of what is modelled: one of the usual kind.
+_LAYER = LayerConfig(
+    channels=3, rank=4, momentum=0.1, epsilon=1e-5, gamma=True, beta=True, tracked=True, dtype="float32",
+    param_dtype="float32", channel_axis="native",
+)  # fmt: skip
+
+
+class Listed(msgspec.Struct, frozen=True, kw_only=True):
+    """One implementation as it is listed, without starting it.
+
+    ``version`` is empty where nothing is installed; ``dialect`` has the choices in which it parts from the paper, or is
+    ``None`` where only its host knows; ``install`` brings what is lacking; ``command`` starts a host.
+    """
+
+    name: str
+    version: str = ""
+    execution: str = "eager"
+    device: str = "cpu"
+    provenance: str = "executed"
+    dialect: dict[str, str] | None = None
+    default: bool = False
+    install: str = ""
+    command: str = ""
+
+    @property
+    def said(self) -> str:
+        """Return the last cell of its line: the dialect, or what is to be known before it."""
+        if self.install:
+            return f"not installed; {self.install}"
+        if self.command:
+            return f"host; {self.command}"
+        return "dialect as its host declares" if self.dialect is None else in_short(self.dialect)
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     what = parser.add_mutually_exclusive_group(required=True)
@@ -32,6 +70,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     what.add_argument("--variants", action="store_true", help="the named changes of the oracle that explain deviations")
     parser.add_argument("--case", action="append", default=[], metavar="PATTERN", help="only cases of this pattern")
+    parser.add_argument("--json", action="store_true", help="implementations for programs, with all that is known")
     parser.add_argument("--tag", action="append", default=[], metavar="TAG", help="cases with this tag too; repeatable")
 
 
@@ -43,6 +82,8 @@ def execute(arguments: argparse.Namespace) -> int:
     """
     if (arguments.case or arguments.tag) and not arguments.cases:
         raise UsageError("--case and --tag go with --cases", hint="conformance list --cases --case PATTERN --tag TAG")
+    if arguments.json and (arguments.cases or arguments.variants):
+        raise UsageError("--json goes with --implementations", hint="conformance list --implementations --json")
     if arguments.cases:
         lines = [case.id for case in select(load_corpus(tags=arguments.tag), arguments.case)]
     elif arguments.variants:
@@ -50,24 +91,41 @@ def execute(arguments: argparse.Namespace) -> int:
     else:
         file = Path(arguments.implementations) if arguments.implementations else None
         hosts = configured_hosts(file, Path.cwd())
-        lines = list(_implementations(known().values(), hosts.values()))
+        rows = list(_rows(known().values(), hosts.values()))
+        if arguments.json:
+            sys.stdout.write(msgspec.json.format(msgspec.json.encode(rows), indent=2).decode() + "\n")
+            return 0
+        lines = list(_lines(rows))
     sys.stdout.writelines(f"{line}\n" for line in lines)
     return 0
 
 
-def _implementations(specs: Iterable[AdapterSpec], hosts: Iterable[ConfiguredHost]) -> Iterator[str]:
-    """Yield a line for each: name, version, execution, whether it runs by default; or how to install it.
+def _rows(specs: Iterable[AdapterSpec], hosts: Iterable[ConfiguredHost]) -> Iterator[Listed]:
+    """Yield what is known of each without starting it: of a host by command that is its command.
 
-    Of a host by command version and execution are known once it is started; its line has the command.
     Those that cannot be run here, and are modelled, come last.
     """
+    for spec in specs:
+        declared = DECLARED.get(spec.name.partition(":")[0])
+        yield Listed(
+            name=spec.name, version=spec.version, execution=spec.execution, dialect=declared, default=spec.default,
+            install=spec.remedy,
+        )  # fmt: skip
+    for host in hosts:
+        yield Listed(name=host.name, execution="", device="", command=shlex.join(host.command))
+    for model in MODELS.values():
+        yield Listed(
+            name=model.name, version=model.version, provenance="modelled", dialect=parting(model.dialect_for(_LAYER)),
+        )  # fmt: skip
+
+
+def _lines(rows: Sequence[Listed]) -> Iterator[str]:
+    """Yield a line for each; a star marks those that a run asks by default."""
     table = [
-        (spec.name, spec.version or "-", spec.execution, "default" if spec.default else "optional",
-         "" if spec.is_installed else f"not installed; {spec.remedy}")
-        for spec in specs
+        (row.name, row.version or "-", row.execution or "-", row.device or "-",
+         row.provenance + ("*" if row.default else ""), row.said)
+        for row in rows
     ]  # fmt: skip
-    table += [(host.name, "-", "-", "host", shlex.join(host.command)) for host in hosts]
-    table += [(model.name, model.version, "eager", "modelled", "") for model in MODELS.values()]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    for row in table:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+    for cells in table:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()

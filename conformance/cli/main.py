@@ -19,7 +19,7 @@ VERBS = {
     name: name
     for name in (
         "run", "report", "merge", "diff", "show", "summary", "explain", "identify", "convert", "repro", "export",
-        "fuzz", "list", "check",
+        "fuzz", "list", "smoke", "check",
     )
 }  # fmt: skip
 VERBS["import"] = "import_"

@@ -11,7 +11,8 @@ from conformance.corpus.case import Case, Gradient, Layer, Network, Quantity, St
 from conformance.definition.dialect import Dialect
 
 __all__ = [
-    "Call", "Describe", "Described", "Exit", "Failed", "Failure", "Ran", "Request", "Run", "StepError", "StepReply",
+    "Call", "Check", "Checked",
+    "Describe", "Described", "Exit", "Failed", "Failure", "Ran", "Request", "Run", "StepError", "StepReply",
     "call_of",
 ]  # fmt: skip
 
@@ -63,11 +64,17 @@ class Run(msgspec.Struct, frozen=True, tag_field="op", tag="run"):
         return cls(case, case.layer, tuple(call_of(step) for step in case.program), case.network)
 
 
+class Check(msgspec.Struct, frozen=True, tag_field="op", tag="check"):
+    """Ask for one of the checks of ``conformance smoke``, by its name; hosts in Python alone know them."""
+
+    name: str
+
+
 class Exit(msgspec.Struct, frozen=True, tag_field="op", tag="exit"):
     """Ask the host to end; nothing is answered."""
 
 
-Request: TypeAlias = Describe | Run | Exit
+Request: TypeAlias = Describe | Run | Check | Exit
 
 
 class Described(msgspec.Struct, frozen=True):
@@ -75,6 +82,19 @@ class Described(msgspec.Struct, frozen=True):
 
     implementation: Implementation
     abilities: tuple[str, ...] = ()
+
+
+class Checked(msgspec.Struct, frozen=True, kw_only=True):
+    """How a check of the adapter ended.
+
+    ``did`` says what the adapter did, ``expected`` what the contract wants, ``remedy`` what to change; all are empty
+    where the fact holds. ``why`` is the adapter's reason where it cannot be asked this.
+    """
+
+    did: str = ""
+    expected: str = ""
+    remedy: str = ""
+    why: str = ""
 
 
 class StepError(msgspec.Struct, frozen=True):

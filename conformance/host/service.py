@@ -11,8 +11,9 @@ import msgspec
 from conformance.adapters.contract import Adapter
 from conformance.errors import ConformanceError
 from conformance.host.frames import Frame
-from conformance.host.messages import Describe, Described, Exit, Failed, Failure, Request, Run
+from conformance.host.messages import Check, Describe, Described, Exit, Failed, Failure, Request, Run
 from conformance.host.play import AdapterFault, play
+from conformance.smoke.checks import make
 
 __all__ = ["Service", "abilities", "failed"]
 
@@ -53,6 +54,8 @@ class Service:
             return Frame(_encode(self._adapter))
         if isinstance(request, Describe):
             return _describe(self._adapter)
+        if isinstance(request, Check):
+            return _check(self._adapter, request.name)
         return _run(self._adapter, request, frame)
 
     def _loaded(self) -> Adapter | Failed:
@@ -78,6 +81,13 @@ def _describe(adapter: Adapter) -> Frame:
         return Frame(_encode(Described(adapter.describe(), abilities(adapter))))
     except Exception as error:  # noqa: BLE001  (any fault is an answer)
         return failed("describe", error)
+
+
+def _check(adapter: Adapter, name: str) -> Frame:
+    try:
+        return Frame(_encode(make(adapter, name)))
+    except Exception as error:  # noqa: BLE001  (any fault is an answer)
+        return failed("check", error)
 
 
 def _run(adapter: Adapter, request: Run, frame: Frame) -> Frame:

@@ -7,6 +7,7 @@ import shlex
 import sys
 import tempfile
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -25,7 +26,7 @@ from conformance.host.client import Host, HostDied, HostOutgrew, HostTimedOut
 from conformance.host.configuration import ConfiguredHost
 from conformance.host.environment import host_environment
 from conformance.host.frames import Frame
-from conformance.host.messages import Describe, Described, Exit, Ran, Run
+from conformance.host.messages import Check, Checked, Describe, Described, Exit, Ran, Run
 from conformance.host.observation import Crashed, Faulty, Observation
 from conformance.host.service import Service
 
@@ -137,11 +138,28 @@ class HostSession:
             self._crashes = self._crashes + 1 if isinstance(seen, Crashed) else 0
             return seen
 
+    def check(self, name: str) -> Checked | Crashed | Faulty:
+        """Make one check of the adapter; the host is started if it does not run.
+
+        Raises:
+            UnstartedError: the host has never started.
+        """
+        with self._lock:
+            self.implementation  # noqa: B018  (its error is the same for every check)
+            request = Frame(_encode(Check(name)))
+            return self._answered(lambda: self._ask(request, Checked, self._time_limit)[0])
+
     def _asked(self, case: Case) -> Observation | Crashed | Faulty:
         request = Frame(_encode(Run.of(case)), generate(case))
+        return self._answered(
+            lambda: observation_of(*self._ask(request, Ran, self._time_limit), calls=len(case.program))
+        )
+
+    def _answered(self, ask: Callable[[], T]) -> T | Crashed | Faulty:
+        """Return what is answered, or what prevented it."""
         for attempt in range(1, _ATTEMPTS + 1):
             try:
-                return observation_of(*self._ask(request, Ran, self._time_limit), calls=len(case.program))
+                return ask()
             except HostTimedOut as error:
                 return Crashed(f"the implementation did not answer: {error}", again=False)
             except HostOutgrew as error:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 import sys
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from conformance.adapters.registry import known
 from conformance.cli.main import main
 from conformance.corpus.load import load_corpus
 from conformance.definition.variants import VARIANTS
@@ -40,21 +45,63 @@ def test_a_pattern_is_of_cases(capsys: Captured) -> None:
     assert "go with --cases" in capsys.readouterr().err
 
 
+def listed(capsys: Captured, *options: str) -> dict[str, list[str]]:
+    """Return the cells of each line by the name in it."""
+    assert 0 == main(["list", "--implementations", *options])
+    lines = [re.split("  +", line) for line in capsys.readouterr().out.splitlines()]
+    return {name: cells for name, *cells in lines}
+
+
 def test_implementations(capsys: Captured) -> None:
-    """Every adapter is a line: name, version, execution, whether it runs by default, or how to install it."""
-    assert 0 == main(["list", "--implementations"])
-    lines = {line.split()[0]: line.split()[1:] for line in capsys.readouterr().out.splitlines()}
-    assert {"numpy", "torch", "keras-tensorflow", "flax-linen"} <= lines.keys()
-    assert ["-", "eager", "default"] == lines["numpy"]
-    assert all(len(said) == 3 or "not installed; pip install" in " ".join(said) for said in lines.values())
+    """Every adapter is a line: name, version, execution, device, provenance, dialect; a star marks the default ones."""
+    lines = listed(capsys)
+    assert known().keys() <= lines.keys()
+    assert [np.__version__, "eager", "cpu", "executed*", "frozen C"] == lines["numpy"]
+    assert {5} == {len(cells) for cells in lines.values()}
+    assert {name for name, spec in known().items() if spec.default} == {
+        name for name, cells in lines.items() if cells[3] == "executed*"
+    }
+
+
+def test_who_is_not_installed(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is not installed has no version, and the command that installs it in place of its dialect."""
+    lacking = replace(known()["torch"], requires=("no-such-distribution",))
+    monkeypatch.setattr("conformance.cli.list.known", lambda: {"torch": lacking})
+    assert ["-", "eager", "cpu", "executed*", f"not installed; {lacking.install}"] == listed(capsys)["torch"]
+
+
+def test_dialects_are_told(capsys: Captured) -> None:
+    """A dialect is told by what parts from the paper, and by what freezing does."""
+    lines = {name: dialect for name, (*_, dialect) in listed(capsys).items() if not dialect.startswith("not installed")}
+    expected = {
+        "keras-tensorflow": "population variance, frozen C", "flax-linen": "population variance", "torch": "frozen A",
+        "tensorflow-fused": "as the paper", "mxnet": "population variance, float32 old, frozen A",
+        "paddle": "population variance, float32 constants, frozen A",
+    }  # fmt: skip
+    assert {name: dialect for name, dialect in expected.items() if name in lines}.items() <= lines.items()
 
 
 def test_modelled_systems(capsys: Captured) -> None:
-    """Systems that cannot be run here are listed as modelled, with the version that is modelled."""
-    assert 0 == main(["list", "--implementations"])
-    lines = {line.split()[0]: line.split()[1:] for line in capsys.readouterr().out.splitlines()}
-    assert [["R2024a", "eager", "modelled"], ["0.16.10", "eager", "modelled"]] == [lines["matlab"], lines["flux"]]
+    """Systems that cannot be run here are listed as modelled, with version and dialect of the model."""
+    lines = listed(capsys)
+    assert ["R2024a", "eager", "cpu", "modelled", "population variance, frozen A"] == lines["matlab"]
+    assert ["0.16.10", "eager", "cpu", "modelled", "frozen A"] == lines["flux"]
     assert "modelled" in lines["lux"]
+
+
+def test_for_programs(capsys: Captured) -> None:
+    """With --json everything is there: choices of the dialect, what installs it, who is asked by default."""
+    assert 0 == main(["list", "--implementations", "--json"])
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert rows.keys() >= known().keys()
+    assert {"running_variance": "population", "frozen": "C"} == rows["keras-tensorflow"]["dialect"]
+    assert [True, "modelled"] == [rows["torch"]["default"], rows["matlab"]["provenance"]]
+
+
+def test_json_is_of_implementations(capsys: Captured) -> None:
+    """--json beside another list is refused, not ignored."""
+    assert 2 == main(["list", "--cases", "--json"])
+    assert "--json goes with --implementations" in capsys.readouterr().err
 
 
 def test_variants(capsys: Captured) -> None:

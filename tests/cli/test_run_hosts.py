@@ -118,7 +118,7 @@ def test_they_are_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     (tmp_path / "hosts.yaml").write_text("implementations: {tfjs: {command: [node, host.mjs]}}", encoding="utf-8")
     assert 0 == main(["list", "--implementations", str(tmp_path / "hosts.yaml")])
     (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("tfjs"))
-    assert ["tfjs", "-", "-", "host", "node", "host.mjs"] == line.split()
+    assert ["tfjs", "-", "-", "-", "executed", "host;", "node", "host.mjs"] == line.split()
 
 
 def test_pyproject_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
