@@ -82,7 +82,7 @@ _TENSORFLOW = "tensorflow|tensorflow-cpu|tf-nightly|tensorflow-macos|tensorflow-
 BUILT_IN: dict[str, AdapterSpec] = {
     spec.name: spec
     for spec in (
-        _spec("numpy", "numpy:Adapter", "", "numpy", default=True),
+        _spec("numpy", "numpy:Adapter", "", default=True),
         _spec("torch", "torch:Adapter", "torch", "torch", default=True),
         _spec("torch:compile", "torch_compile:Adapter", "torch", "torch", programs=("g++",)),
         _spec("torch-functional", "torch_functional:Adapter", "torch", "torch"),

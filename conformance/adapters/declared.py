@@ -36,7 +36,7 @@ DECLARED: dict[str, dict[str, str]] = {
     "flax-nnx": {"running_variance": "population"},
     "haiku": {"running_variance": "population", "first_update": "debias"},
     "equinox-batch": {"running_variance": "population"},
-    "equinox-ema": {"running_variance": "population"},
+    "equinox-ema": {"train_statistics": "updated", "running_variance": "population"},
     "stax": {},
 }
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
+import numpy as np
 
 from conformance.adapters.contract import LayerConfig
 from conformance.adapters.declared import DECLARED, in_short, parting
@@ -16,7 +17,7 @@ from conformance.adapters.registry import AdapterSpec, known
 from conformance.corpus.load import load_corpus
 from conformance.corpus.select import select
 from conformance.definition.variants import VARIANTS
-from conformance.engine.adapters import configured_hosts
+from conformance.engine.adapters import CANARY, configured_hosts
 from conformance.errors import UsageError
 from conformance.host.configuration import ConfiguredHost
 from conformance.modelled.systems import MODELS
@@ -107,8 +108,9 @@ def _rows(specs: Iterable[AdapterSpec], hosts: Iterable[ConfiguredHost]) -> Iter
     """
     for spec in specs:
         declared = DECLARED.get(spec.name.partition(":")[0])
+        version = np.__version__ if spec.name == CANARY else spec.version
         yield Listed(
-            name=spec.name, version=spec.version, execution=spec.execution, dialect=declared, default=spec.default,
+            name=spec.name, version=version, execution=spec.execution, dialect=declared, default=spec.default,
             install=spec.remedy,
         )  # fmt: skip
     for host in hosts:

@@ -13,13 +13,15 @@ _ONE_THREAD = (
     "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
     "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS",
 )  # fmt: skip
+#: On an accelerator the same sums on every run, too: no atomic additions, no kernel chosen by a race.
+_XLA_FLAGS = ("--xla_gpu_deterministic_ops=true", "--xla_gpu_autotune_level=0")
 
 
 def host_environment(device: str, scratch: Path, base: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return the environment variables of a host.
 
     Args:
-        device: ``cpu``, or ``cuda`` to leave the accelerators visible.
+        device: ``cpu``, or ``cuda`` to leave the accelerators visible, which then compute in full float32.
         scratch: a folder for what frameworks want to write, such as Keras' configuration.
         base: what is inherited; ``None`` for the environment of this process.
     """
@@ -35,7 +37,10 @@ def host_environment(device: str, scratch: Path, base: Mapping[str, str] | None 
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "KERAS_HOME": str(scratch / "keras"),
     }
-    if device != "cuda":
+    if device == "cuda":
+        flags = " ".join(filter(None, (inherited.get("XLA_FLAGS", ""), *_XLA_FLAGS)))
+        ours |= {"NVIDIA_TF32_OVERRIDE": "0", "CUBLAS_WORKSPACE_CONFIG": ":4096:8", "XLA_FLAGS": flags}
+    else:
         ours |= {"JAX_PLATFORMS": "cpu", "CUDA_VISIBLE_DEVICES": ""}
     return inherited | ours
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 import msgspec
 
 from conformance.adapters.contract import Adapter
+from conformance.adapters.shared.device import pinned
 from conformance.errors import ConformanceError
 from conformance.host.frames import Frame
 from conformance.host.messages import Check, Describe, Described, Exit, Failed, Failure, Request, Run
@@ -78,7 +79,10 @@ def failed(step: str, error: BaseException) -> Frame:
 
 def _describe(adapter: Adapter) -> Frame:
     try:
-        return Frame(_encode(Described(adapter.describe(), abilities(adapter))))
+        who, device = adapter.describe(), pinned()
+        if device.settings:
+            who = replace(who, device=device.name, settings={**who.settings, **device.settings})
+        return Frame(_encode(Described(who, abilities(adapter))))
     except Exception as error:  # noqa: BLE001  (any fault is an answer)
         return failed("describe", error)
 

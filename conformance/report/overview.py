@@ -129,7 +129,8 @@ def _count_line(position: int, row: ImplementationRow, numbers: SummaryRow, used
 
 def implementation_head(row: ImplementationRow) -> Markup:
     """Return the row header of an implementation: name, versions, mode and provenance."""
-    others = ", ".join(f"{name} {value}" for name, value in list(row.versions.items())[1:])
+    pinned = {} if row.device == "cpu" else row.settings
+    others = ", ".join(f"{name} {value}" for name, value in [*list(row.versions.items())[1:], *pinned.items()])
     detail = " · ".join(part for part in (f"{row.execution}, {row.device}", others) if part)
     return element(
         "th",

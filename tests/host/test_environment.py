@@ -27,6 +27,14 @@ def test_accelerators_are_hidden(tmp_path: Path) -> None:
     assert "JAX_PLATFORMS" not in cuda
 
 
+def test_full_float32_on_an_accelerator(tmp_path: Path) -> None:
+    """With ``cuda`` TF32 is off and sums are the same on every run; flags that are inherited stay before ours."""
+    cuda = host_environment("cuda", tmp_path, {**BASE, "XLA_FLAGS": "--mine"})
+    assert ["0", ":4096:8"] == [cuda["NVIDIA_TF32_OVERRIDE"], cuda["CUBLAS_WORKSPACE_CONFIG"]]
+    assert ["--mine", "--xla_gpu_deterministic_ops=true", "--xla_gpu_autotune_level=0"] == cuda["XLA_FLAGS"].split()
+    assert "XLA_FLAGS" not in host_environment("cpu", tmp_path, BASE)
+
+
 def test_nothing_is_written_to_the_home(tmp_path: Path) -> None:
     """Keras has a scratch folder, and compiled programs go to the user's cache folder."""
     got = host_environment("cpu", tmp_path, BASE)
@@ -39,5 +47,6 @@ def test_nothing_is_written_to_the_home(tmp_path: Path) -> None:
 def test_the_page_lists_every_variable(tmp_path: Path) -> None:
     """docs/adapters.md names every variable that a host's environment sets."""
     page = (Path(__file__).parents[2] / "docs" / "adapters.md").read_text()
-    ours = host_environment("cpu", tmp_path, {"HOME": "/home/me"}).keys() - {"HOME"}
+    ours = {name for device in ("cpu", "cuda") for name in host_environment(device, tmp_path, {"HOME": "/home/me"})}
+    ours -= {"HOME"}
     assert [] == sorted(name for name in ours if f"`{name}`" not in page)

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from conformance.adapters.contract import Array, LayerConfig, State
+from conformance.adapters.shared.device import pin_jax
 from conformance.corpus.case import Case, parse_shape, values_per_channel
 from conformance.host.frames import Frame, decode, encode
 
@@ -24,6 +25,8 @@ __all__ = [
 #: Arrays by name: ``gamma``, ``beta``, ``running_mean``, ``running_var``, shape ``(C,)``, and what else a layer keeps.
 Variables: TypeAlias = dict[str, Any]
 _Function: TypeAlias = Callable[..., tuple[Any, Variables]]
+
+pin_jax(jax)
 
 #: The name of the axis over which replicas are mapped.
 REPLICA = "replica"

@@ -12,10 +12,12 @@ import numpy as np
 import tensorflow as tf
 
 from conformance.adapters.contract import Array, LayerConfig, State
+from conformance.adapters.shared.device import pin_tensorflow
 from conformance.corpus.case import Case
 
 __all__ = ["Forward", "HandKept", "Layer", "lacks"]
 
+pin_tensorflow(tf)
 _ZERO = tf.UnconnectedGradients.ZERO
 
 

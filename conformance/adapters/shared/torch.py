@@ -14,12 +14,14 @@ import torch
 from torch.utils.checkpoint import checkpoint
 
 from conformance.adapters.contract import Array, LayerConfig, State
+from conformance.adapters.shared.device import pin_torch
 from conformance.corpus.case import Case
 
 __all__ = ["Forward", "Layer", "ModuleLayer", "along", "build_module", "to_numpy", "to_tensor", "unsupported"]
 
 _MODULES = {2: torch.nn.BatchNorm1d, 3: torch.nn.BatchNorm1d, 4: torch.nn.BatchNorm2d, 5: torch.nn.BatchNorm3d}
 _NAMES = {"weight": "gamma", "bias": "beta"}
+_DEVICE = pin_torch(torch)
 
 #: Tensors by the names of the contract; the counter of batches keeps PyTorch's.
 Tensors = Mapping[str, torch.Tensor]
@@ -237,8 +239,8 @@ def to_tensor(x: Array) -> torch.Tensor:
     if any(stride < 0 for stride in x.strides):
         x = np.ascontiguousarray(x)
     if x.dtype == ml_dtypes.bfloat16:
-        return torch.from_numpy(x.view(np.int16)).view(torch.bfloat16)
-    return torch.from_numpy(x)
+        return torch.from_numpy(x.view(np.int16)).view(torch.bfloat16).to(_DEVICE.name)
+    return torch.from_numpy(x).to(_DEVICE.name)
 
 
 def to_numpy(tensor: torch.Tensor) -> Array:
