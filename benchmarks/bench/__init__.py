@@ -1,4 +1,4 @@
 """The figures of the suite's speed, one a module, each with what it measures in its docstring.
 
-A module has ``TARGETS``, the figures by name with what each is to reach, and ``measure()``, which returns them.
+A module has ``measure()``, which returns its figures by name; ``figures`` lists them, with what each is to reach.
 """

@@ -16,7 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from benchmarks.bench.figures import FIGURES, load, told
+from benchmarks.bench.figures import FIGURES, told
 from conformance.engine.machine import machine
 
 #: What decides the figures beside the suite itself.
@@ -77,8 +77,8 @@ def write(bench: dict[str, Any], file: Path) -> None:
 def table(bench: dict[str, Any]) -> tuple[list[str], list[str]]:
     """Return the figures as lines, and the names of those that miss their target."""
     lines, missed = [], []
-    for name in FIGURES:
-        for key, target in load(name).TARGETS.items():
+    for name, targets in FIGURES.items():
+        for key, target in targets.items():
             value = bench.get(key)
             if value is None or name in bench.get("failed", {}):
                 lines.append(f"{key:34} {'–':>10}        not measured")

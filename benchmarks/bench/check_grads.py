@@ -18,10 +18,8 @@ import jax.numpy as jnp
 from jax.test_util import check_grads
 
 from benchmarks.bench.common import Timed, Work, palette_cases
-from benchmarks.bench.figures import Target
 from benchmarks.bench.gradcheck import GRADIENTS, ours_over
 
-TARGETS = {"check_grads_rate_ratio": Target("gradients judged in a second, over JAX's check_grads")}
 _SHAPES = ((5, 5, 5), (3, 4, 3, 2), (2, 3))
 
 

@@ -10,10 +10,6 @@ import sys
 import time
 from statistics import median
 
-from benchmarks.bench.figures import Target
-
-TARGETS = {"collect_seconds": Target("pytest collects the default set", "s")}
-
 
 def measure() -> dict[str, float]:
     """Return the figure."""

@@ -12,10 +12,7 @@ from __future__ import annotations
 import torch
 
 from benchmarks.bench.common import Work, palette_cases
-from benchmarks.bench.figures import Target
 from benchmarks.bench.gradcheck import checked, ours_over
-
-TARGETS = {"gradgradcheck_rate_ratio": Target("second derivatives' elements judged in a second, over gradgradcheck's")}
 
 
 def measure() -> dict[str, float]:

@@ -15,10 +15,7 @@ from onnx.backend.test.case.node import collect_testcases
 from onnx.reference import ReferenceEvaluator
 
 from benchmarks.bench.common import Timed, Work, palette_cases
-from benchmarks.bench.figures import Target
 from benchmarks.bench.gradcheck import ours_over
-
-TARGETS = {"onnx_rate_ratio": Target("quantities judged in a second, over ONNX' node tests")}
 
 
 def measure() -> dict[str, float]:

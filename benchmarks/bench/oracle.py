@@ -17,7 +17,6 @@ import msgspec
 import numpy as np
 import torch
 
-from benchmarks.bench.figures import Target, at_most
 from conformance.corpus.case import Case
 from conformance.corpus.inputs import generate
 from conformance.definition.batch_norm import Parameters, State, by_channel, canonical, column, forward
@@ -27,10 +26,6 @@ from conformance.definition.rules import Rules
 from conformance.definition.running_state import Batch, update
 from conformance.definition.simulate import simulate
 
-TARGETS = {
-    "oracle_over_torch_time": at_most(1.0, "the oracle's forward and backward over PyTorch's"),
-    "oracle_with_bounds_over_torch_time": Target("with the bounds of every element"),
-}
 _ROUNDS, _RULES = 15, Rules(dialect=Dialect())
 _SHAPE = (16, 64, 56, 56)
 _CASE = msgspec.convert(

@@ -16,15 +16,8 @@ from __future__ import annotations
 from statistics import median
 
 from benchmarks.bench.common import DEFAULT, Timed, asked, forget, palette_cases, recorder
-from benchmarks.bench.figures import Target, at_most
 from conformance.host.session import HostSession
 
-TARGETS = {
-    "overhead_ms_per_cell": at_most(1.0, "own cost of a cell, median", "ms"),
-    "overhead_ms_alone": Target("the same, of the first implementation", "ms"),
-    "overhead_percent_on_slow_cells": at_most(15, "on top of cells over 10 ms", "%"),
-    "slow_cells": Target("how many those were"),
-}
 _ROUNDS, _EVERY, _SLOW = 3, 4, 0.01
 
 
