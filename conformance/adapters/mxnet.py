@@ -58,6 +58,8 @@ class Adapter(BaseAdapter):
                 not case.tracked and any(step.evaluate is not None for step in steps),
             "gluon's BatchNorm takes no mask, and contrib's SyncBatchNorm synchronises accelerators":
                 any(step.masked or step.replicas is not None for step in steps),
+            "BatchNorm counts no channels: with more of them it reads beyond its parameters":
+                any(step.rejected for step in steps),
             "gluon has no checkpointing": any(step.recompute for step in steps),
             "the gradient of BatchNorm has no gradient, and MXNet no forward mode":
                 any(step.differentiates for step in steps),

@@ -74,6 +74,24 @@ def test_a_block_that_was_loaded_in_between_stays(session: HostSession) -> None:
     np.testing.assert_array_equal(given["running_var"], seen.outcomes[3, "running_var"])
 
 
+@pytest.mark.parametrize("mode", ["train", "evaluate"])
+def test_float16_is_rounded_at_every_step(session: HostSession, mode: str) -> None:
+    """Of float16 input each operation on it is rounded to float16, bit for bit; the statistics are float32."""
+    seen, given = asked(session, [{mode: "a"}], dtype="float16", shape="64x5")
+    x, gamma, beta = (given[name].astype(np.float32) for name in ("x:a", "gamma", "beta"))
+    mean, var = (x.mean(0), x.var(0)) if mode == "train" else (given["running_mean"], given["running_var"])
+    inverse = 1 / np.sqrt(half(var + half(np.float32(1e-3))))
+    y = half(half(half(half(x - mean) * inverse) * gamma) + beta)
+    found = np.asarray(seen.outcomes[1, "y"])
+    assert 0.99 < np.mean(found == y)  # the order of a sum may turn the rounding of a mean
+    assert 0.9 > np.mean(found == half((x - mean) / np.sqrt(var + np.float32(1e-3)) * gamma + beta))
+
+
+def half(value: Any) -> Any:
+    """Return numbers rounded to float16, as float32."""
+    return np.asarray(value).astype(np.float16).astype(np.float32)
+
+
 def test_the_gradient_context_chooses_the_mode(session: HostSession) -> None:
     """A call trains where a gradient is taken and evaluates elsewhere, if nobody says otherwise."""
     seen, given = asked(session, [{"automatic": "a"}, {"automatic": "a", "gradients": GRADIENTS}])
