@@ -29,9 +29,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", action="append", choices=FIGURES, help="this figure; repeatable")
     parser.add_argument("--output", type=Path, default=Path("reports/bench.json"), metavar="FILE")
+    parser.add_argument("--note", default="", help="what is to be known of the machine, such as what else it does")
     options = parser.parse_args()
     bench: dict[str, Any] = json.loads(options.output.read_text("utf-8")) if options.output.exists() else {}
-    bench |= {"machine": described(), "versions": versions()}
+    bench |= {"machine": described(), "versions": versions(), "note": options.note}
     start = time.monotonic()
     for name in options.only or FIGURES:
         began = time.monotonic()

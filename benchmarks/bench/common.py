@@ -70,6 +70,8 @@ def asked(cases: Sequence[Case], session: HostSession, results: Recorder) -> Ite
         one = cell.cell_of(case, session, deviations)
         results.add(one)
         taken = time.perf_counter() - start
+        if one.row.verdict in ("void", "crashed"):
+            raise RuntimeError(f"{case.id} is {one.row.verdict}: {one.row.explanation}")
         yield Timed(one, taken, taken - one.row.seconds)
 
 

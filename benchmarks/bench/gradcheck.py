@@ -58,8 +58,8 @@ def _plain_cases() -> list[Case]:
     made = []
     for shape, mode, dtype in product(PALETTE, ("train", "evaluate"), ("float32", "float64")):
         step = {mode: "a", "gradients": ["x", "gamma", "beta"]}
-        written = {"id": f"bench/{mode}[{shape},{dtype}]", "fact": "It is timed.", "clauses": ["6.1"], "shape": shape,
-                   "dtype": dtype, "steps": [step]}  # fmt: skip
+        written = {"id": f"bench/{mode}[shape={shape},dtype={dtype}]", "fact": "It is timed.", "clauses": ["6.1"],
+                   "shape": shape, "dtype": dtype, "steps": [step]}  # fmt: skip
         made.append(msgspec.convert(written, Case))
     return made
 

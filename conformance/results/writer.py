@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from types import TracebackType
@@ -117,8 +118,21 @@ def _as_file(path: Path) -> Path:
 
 def _named_nonfinite(cell: CellRow) -> CellRow:
     """Return the cell with ``nan`` and infinities as strings: JSON has no literal for them."""
+    if all(_is_finite(quantity) for quantity in cell.quantities):
+        return cell
     quantities = tuple(_named_in(quantity) for quantity in cell.quantities)
     return msgspec.structs.replace(cell, quantities=quantities)
+
+
+def _is_finite(quantity: QuantityRow) -> bool:
+    """Tell whether there is no number to be named, as there hardly ever is: a sum shows it quickly."""
+    numbers = [getattr(quantity, field) or 0.0 for field in _NUMBERS]
+    for field in _ARRAYS:
+        numbers += getattr(quantity, field) or ()
+    try:
+        return math.isfinite(sum(numbers))
+    except TypeError:  # one has its name already
+        return False
 
 
 def _named_in(quantity: QuantityRow) -> QuantityRow:
