@@ -40,7 +40,7 @@ class _Adapter(BaseAdapter):
         """Declare the population variance, and what the mode normalises with; everything is differentiable."""
         return Dialect(
             running_variance="population", statistics_gradient="leaf", update_gradient="differentiable",
-            recomputation="once", state_dtype="parameters",
+            recomputation="once", state_dtype="parameters", exported="batch",
             train_statistics="updated" if self.mode == "ema" else "batch",
         )  # fmt: skip
 

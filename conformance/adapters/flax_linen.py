@@ -43,7 +43,7 @@ class Adapter(BaseAdapter):
         """Declare the population variance; variables are values, so everything is differentiable."""
         return Dialect(
             running_variance="population", statistics_gradient="leaf", update_gradient="differentiable",
-            recomputation="once", state_dtype="float32",
+            recomputation="once", state_dtype="float32", exported="batch",
         )  # fmt: skip
 
     def unsupported(self, case: Case) -> str | None:

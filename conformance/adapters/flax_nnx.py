@@ -37,7 +37,7 @@ class Adapter(BaseAdapter):
         """Declare the population variance; variables are values, but an update stops their gradient."""
         return Dialect(
             running_variance="population", statistics_gradient="leaf", update_gradient="detached",
-            recomputation="once", state_dtype="float32",
+            recomputation="once", state_dtype="float32", exported="batch",
         )  # fmt: skip
 
     def unsupported(self, case: Case) -> str | None:

@@ -46,7 +46,7 @@ class Adapter(BaseAdapter):
         """Declare the population variance and the debiased average; parameters and state are values."""
         return Dialect(
             running_variance="population", first_update="debias", statistics_gradient="leaf",
-            update_gradient="differentiable", recomputation="once", state_dtype="parameters",
+            update_gradient="differentiable", recomputation="once", state_dtype="parameters", exported="batch",
         )  # fmt: skip
 
     def unsupported(self, case: Case) -> str | None:

@@ -22,7 +22,7 @@ keras = import_keras("jax")
 class Adapter(KerasAdapter):
     """One layer object per layer, called in a ``keras.StatelessScope`` as Keras' own training does on JAX."""
 
-    execution = "eager"
+    execution, exports_inference = "eager", False
 
     def describe(self) -> Implementation:
         """Name Keras and JAX with their versions."""
@@ -35,7 +35,7 @@ class Adapter(KerasAdapter):
         """Declare the population variance; in the scope variables are values. Freezing is ``trainable = False``."""
         return Dialect(
             running_variance="population", statistics_gradient="leaf", update_gradient="differentiable",
-            recomputation="once", frozen="C", state_dtype="parameters",
+            recomputation="once", frozen="C", state_dtype="parameters", exported="batch",
         )  # fmt: skip
 
     def create(self, layer: LayerConfig, state: State) -> _Layer:
@@ -81,11 +81,11 @@ class _Layer(Masked, KerasLayer):
         """Trace anew from now on."""
         self._compiled.clear()
 
-    def model(self) -> Any:
+    def model(self, **options: Any) -> Any:
         """Return a model of this one layer, its values assigned."""
         for name, variable in self.held().items():
             variable.assign(self.variables[name])
-        return super().model()
+        return super().model(**options)
 
     def reload(self) -> Any:
         """Save and load as Keras does, and take the values out of the variables."""

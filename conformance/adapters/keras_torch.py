@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import tempfile
+import warnings
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from conformance.adapters.contract import Array, Implementation, LayerConfig, State
 from conformance.adapters.shared.keras import KerasAdapter, KerasLayer, import_keras
 from conformance.adapters.shared.torch import Forward, Layer, Tensors
+from conformance.adapters.shared.torch_deployed import lacks_exporter
+from conformance.corpus.case import Case
 from conformance.definition.dialect import Dialect
 
 __all__ = ["Adapter"]
@@ -35,6 +41,10 @@ class Adapter(KerasAdapter):
             running_variance="population", statistics_gradient="leaf", update_gradient="detached",
             recomputation="again", frozen="C", state_dtype="parameters",
         )  # fmt: skip
+
+    def unsupported(self, case: Case) -> str | None:
+        """Refuse what the layer has no argument for, and exporting where there is no exporter."""
+        return super().unsupported(case) or lacks_exporter(case)
 
     def create(self, layer: LayerConfig, state: State) -> _Layer:
         """Build the layer, and overwrite its variables."""
@@ -75,6 +85,21 @@ class _Layer(Layer, KerasLayer):
         leaf, before = self.leaf(x), {name: buffer.clone() for name, buffer in self.buffers.items()}
         output = self.layer(leaf, training=mode == "train", mask=torch.from_numpy(mask))
         return Forward(self, mode, leaf, output, before)
+
+    def export(self, x: Array, mode: str) -> Array:
+        """Export a model of this one layer to ONNX, and run that on ONNX Runtime."""
+        from conformance.adapters.shared.onnxruntime import run  # noqa: PLC0415  (optional)
+
+        if mode == "train":
+            raise NotImplementedError("Model.export knows no mode")
+        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that PyTorch's exporter by TorchScript, which Keras takes, is deprecated
+            file = Path(folder) / "layer.onnx"
+            model = self.model(dtype=self.config.dtype)
+            model(self.tensor(x), training=False)  # Keras exports what has been called
+            model.export(str(file), format="onnx", verbose=False)
+            (y,) = run(file.read_bytes(), np.moveaxis(x, 1, -1) if self.last else x)
+        return np.moveaxis(y, -1, 1) if self.last else y
 
     def forget_compiled(self) -> None:
         """Do nothing: nothing is compiled."""

@@ -30,7 +30,7 @@ class Adapter(BaseAdapter):
 
     def dialect_for(self, layer: LayerConfig) -> Dialect:
         """Declare that evaluating uses the statistics of the batch."""
-        return Dialect(untracked="batch", recomputation="once")
+        return Dialect(untracked="batch", recomputation="once", exported="batch")
 
     def unsupported(self, case: Case) -> str | None:
         """Refuse what needs running statistics."""

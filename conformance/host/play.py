@@ -52,6 +52,7 @@ def play(adapter: Adapter, request: Run, arrays: Mapping[str, Array]) -> tuple[R
     created = player.create(adapter, request)
     steps: tuple[StepReply, ...] = ()
     if created.raises is None:
+        unsupported = unsupported or player.cannot_deploy(request.program)
         steps = tuple(player.take(number, call) for number, call in enumerate(request.program, start=1))
     ran = Ran(dialect=dialect, unsupported=unsupported, create=created, steps=steps, seconds=player.seconds)
     return ran, player.yielded
@@ -182,6 +183,12 @@ class _Player:
         for order in call.jvp:
             quantity = "jvp_y" if order == 1 else f"jvp{order}_y"
             self.keep(number, quantity, partial(self.ability("jvp"), x(), mode, given("v_x"), order))
+
+    def cannot_deploy(self, program: Sequence[Call]) -> str | None:
+        """Say that the layer cannot be folded or exported, where that is asked: few can, and none need declare it."""
+        wanted = {"fold": any(call.folded for call in program), "export": any(call.exported for call in program)}
+        lacking = (name for name, asked in wanted.items() if asked and not hasattr(self.layer, name))
+        return next((f"the layer of the adapter has no method {name}" for name in lacking), None)
 
     def deploy(self, number: int, call: Call) -> None:
         """Ask for the output of what the layer is folded into, or exported to."""

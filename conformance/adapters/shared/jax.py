@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import export
 
 from conformance.adapters.contract import Array, LayerConfig, State
 from conformance.adapters.shared.device import pin_jax
@@ -107,6 +108,11 @@ class Layer(ABC):
             return function(given)
 
         return self.array(self.compiled(("jvp", mode, order), derivative)(self.tensor(x), self.tensor(direction)))
+
+    def export(self, x: Array, mode: str) -> Array:
+        """Export the call in that mode by ``jax.export``, with the variables in it, and call what is read back."""
+        exported = export.export(jax.jit(lambda given: self.apply(self.variables, given, mode)[0]))(self.tensor(x))
+        return self.array(export.deserialize(exported.serialize()).call(self.tensor(x)))
 
     def get_state(self) -> State:
         """Return the running statistics, where the layer keeps them."""

@@ -36,6 +36,9 @@ def import_keras(backend: str) -> Any:
 class KerasAdapter(Adapter):
     """What every backend of Keras lacks."""
 
+    #: Whether layers are exported by ``Model.export``.
+    exports_inference = True
+
     @property
     def lacks_replicas(self) -> str | None:
         """Say why replicas cannot be synchronised, unless they can."""
@@ -49,6 +52,8 @@ class KerasAdapter(Adapter):
             return "BatchNormalization always keeps moving statistics"
         if self.lacks_replicas is not None and any(step.replicas is not None for step in case.steps):
             return self.lacks_replicas
+        if self.exports_inference and any(step.exported and step.mode == "train" for step in case.steps):
+            return "Model.export exports what a model does in inference: there is no mode to export"
         if policy(case.layer) is None:
             return f"no dtype policy computes in {case.layer.dtype} with variables in {case.layer.param_dtype}"
         return None
@@ -106,9 +111,9 @@ class KerasLayer:
     def forget_compiled(self) -> None:
         """Forget what was compiled while the layer was trainable, or was not."""
 
-    def model(self) -> Any:
-        """Return a model of this one layer."""
-        return self.library.Sequential([self.library.Input(self._shape()), self.layer])
+    def model(self, **options: Any) -> Any:
+        """Return a model of this one layer, its input made with the options."""
+        return self.library.Sequential([self.library.Input(self._shape(), **options), self.layer])
 
     def _shape(self) -> tuple[int | None, ...]:
         free = (None,) * (self.config.rank - 2)

@@ -15,7 +15,7 @@ from conformance.adapters.contract import Array
 from conformance.adapters.shared.torch import ModuleLayer, to_numpy, to_tensor
 from conformance.corpus.case import Case
 
-__all__ = ["DeployedLayer", "cannot_deploy"]
+__all__ = ["DeployedLayer", "cannot_deploy", "lacks_exporter"]
 
 _CONVOLUTIONS: Any = {3: torch.nn.Conv1d, 4: torch.nn.Conv2d, 5: torch.nn.Conv3d}
 _NEEDED = ("onnx", "onnxscript", "onnxruntime")
@@ -53,10 +53,15 @@ class DeployedLayer(ModuleLayer):
 
 
 def cannot_deploy(case: Case) -> str | None:
-    """Say what cannot be folded, and what an export takes that is not installed."""
+    """Say what can be neither folded nor exported."""
     lacking = "none" in (case.gamma, case.beta)
     if lacking and case.layer.rank == 2 and any(step.folded for step in case.steps):
         return "fuse_linear_bn_eval multiplies by gamma and adds beta, and fails where there is none"
+    return lacks_exporter(case)
+
+
+def lacks_exporter(case: Case) -> str | None:
+    """Say what exporting to ONNX takes that is not installed."""
     if not any(step.exported for step in case.steps):
         return None
     absent = [name for name in _NEEDED if find_spec(name) is None]
