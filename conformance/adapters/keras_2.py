@@ -67,6 +67,8 @@ class Adapter(BaseAdapter):
                 any(step.masked or step.recompute or step.replicas is not None for step in steps),
             "the updates of a graph are run beside it: no call reads what another has assigned in one run":
                 any(step.through_update is not None for step in steps),
+            "Keras 2.1.3 to 2.2.4 divides the averages by 1 - momentum^k, which is 0 for its momentum of 1":
+                case.momentum == 0 and Version("2.1.3") <= _VERSION < Version("2.3"),
             "graphs have no forward mode": any(step.jvp for step in steps),
         }  # fmt: skip
         return next((why for why, lacks in lacking.items() if lacks), None)
