@@ -230,8 +230,9 @@ class _Simulation:
         done = forward(rows, mode, x.shape, self.parameters, before, moved, self.rules, weights)
         done = shared(done, before, batch, self.layer.momentum, self.rules)
         errors = forward_errors(done, before_errors, self.precision, self.rules)
-        if would_be:
-            would_err = self.tracked.errors_after(batch, errors.batch)
+        if would_be or (mode == "train" and times and self.rules.train_statistics == "updated"):
+            # Whether the updated statistics are used before or after they are stored is nobody's choice.
+            would_err = self.tracked.once_stored(moved, self.tracked.errors_after(batch, errors.batch))
             errors = forward_errors(done, would_err, self.precision, self.rules)
         self.called += 1
         if mode == "train" and self.rules.batch_statistics == "parameters' precision":

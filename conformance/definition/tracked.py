@@ -76,13 +76,17 @@ class Tracked:
         left = left_of_start(k, self.layer.momentum, self.rules)
         return replace(errors, var=errors.var + left * (settling + 4) * self.precision.unit)
 
-    def move(self, batch: Batch, of_batch: StateErrors) -> None:
-        """Update the state with one batch, its errors along with it, and store it."""
-        errors, moved = self.errors_after(batch, of_batch), self.after(batch, 1)
-        self.shown, self.shown_errors = moved, StateErrors(
+    def once_stored(self, moved: State, errors: StateErrors) -> StateErrors:
+        """Add to the errors of an updated state what storing it may."""
+        return StateErrors(
             errors.mean + storing_error(moved.mean, self._settled, self.precision),
             errors.var + storing_error(moved.var, self._settled, self.precision),
         )
+
+    def move(self, batch: Batch, of_batch: StateErrors) -> None:
+        """Update the state with one batch, its errors along with it, and store it."""
+        errors, moved = self.errors_after(batch, of_batch), self.after(batch, 1)
+        self.shown, self.shown_errors = moved, self.once_stored(moved, errors)
         self.state, self.errors = self._stored(moved, errors)
         if self.rules.dialect.first_update == "debias":  # What is stored is another number, of which this one is made.
             self.state, self.errors = self.shown, self.shown_errors
