@@ -12,7 +12,7 @@ from conformance.corpus.case import Case
 from conformance.corpus.case import Layer as LayerConfig
 from conformance.definition.dialect import Dialect
 
-__all__ = ["Adapter", "Array", "Forward", "Implementation", "Layer", "LayerConfig", "State"]
+__all__ = ["Adapter", "Array", "Defaults", "Forward", "Implementation", "Layer", "LayerConfig", "State"]
 
 Array: TypeAlias = NDArray[Any]
 
@@ -38,6 +38,17 @@ class Implementation:
         """Return ``name@version:execution:device``, with the first of ``versions``."""
         version = next(iter(self.versions.values()), "unknown")
         return f"{self.name}@{version}:{self.execution}:{self.device}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Defaults:
+    """What an implementation takes where its user says nothing.
+
+    ``arguments`` are texts by the implementation's own names; ``read_from`` says in words where they stand.
+    """
+
+    read_from: str
+    arguments: Mapping[str, str]
 
 
 @runtime_checkable
@@ -107,7 +118,8 @@ class Adapter:
 
     What the last three leave of the state is not looked at.
 
-    One optional ability belongs to the adapter: ``create_network(layer, network, arrays)`` builds the stack
+    Two optional abilities belong to the adapter: ``defaults()`` returns the ``Defaults``, read from the implementation
+    itself (``adapters.shared.signature`` does), and ``create_network(layer, network, arrays)`` builds the stack
     that ``corpus.case.Network`` describes, its batch norms each like ``layer``, and returns what does as a
     layer does: ``x`` has the shape ``(N, features)``, ``y`` ``(N, outputs)``, and gamma, beta and the running
     statistics are those of all batch norms, joined in their order. ``arrays`` has ``kernel_K``, shape

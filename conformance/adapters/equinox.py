@@ -11,8 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from conformance.adapters.contract import Adapter as BaseAdapter
-from conformance.adapters.contract import Implementation, LayerConfig, State
+from conformance.adapters.contract import Defaults, Implementation, LayerConfig, State
 from conformance.adapters.shared.jax import Replicated, Variables, needs_state, refuses_replicas
+from conformance.adapters.shared.signature import defaults_of
 from conformance.corpus.case import Case
 from conformance.definition.dialect import Dialect
 
@@ -35,6 +36,10 @@ class _Adapter(BaseAdapter):
             execution=self.execution, settings={"mode": self.mode},
             documentation="https://docs.kidger.site/equinox/api/nn/normalisation/",
         )  # fmt: skip
+
+    def defaults(self) -> Defaults:
+        """Read the defaults of the constructor."""
+        return defaults_of(equinox.nn.BatchNorm, "equinox.nn.BatchNorm")
 
     def dialect_for(self, layer: LayerConfig) -> Dialect:
         """Declare the population variance, and what the mode normalises with; everything is differentiable."""

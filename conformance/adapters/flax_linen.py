@@ -12,8 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from conformance.adapters.contract import Adapter as BaseAdapter
-from conformance.adapters.contract import Implementation, LayerConfig, State
+from conformance.adapters.contract import Defaults, Implementation, LayerConfig, State
 from conformance.adapters.shared.jax import Layer, Masked, Replicated, Variables, WideState, refuses_replicas
+from conformance.adapters.shared.signature import defaults_of
 from conformance.corpus.case import Case, Network
 from conformance.definition.dialect import Dialect
 
@@ -38,6 +39,10 @@ class Adapter(BaseAdapter):
             documentation="https://flax.readthedocs.io/en/stable/api_reference/flax.linen/layers.html",
             settings={} if self.fast_variance else {"use_fast_variance": "False"},
         )  # fmt: skip
+
+    def defaults(self) -> Defaults:
+        """Read the defaults of the constructor."""
+        return defaults_of(flax.linen.BatchNorm, "flax.linen.BatchNorm")
 
     def dialect_for(self, layer: LayerConfig) -> Dialect:
         """Declare the population variance; variables are values, so everything is differentiable."""

@@ -11,8 +11,9 @@ import jax
 import jax.numpy as jnp
 
 from conformance.adapters.contract import Adapter as BaseAdapter
-from conformance.adapters.contract import Implementation, LayerConfig, State
+from conformance.adapters.contract import Defaults, Implementation, LayerConfig, State
 from conformance.adapters.shared.jax import Masked, Replicated, Variables, WideState, refuses_replicas
+from conformance.adapters.shared.signature import defaults_of
 from conformance.corpus.case import Case
 from conformance.definition.dialect import Dialect
 
@@ -32,6 +33,10 @@ class Adapter(BaseAdapter):
             name="flax-nnx", versions={"flax": flax.__version__, "jax": jax.__version__}, execution=self.execution,
             documentation="https://flax.readthedocs.io/en/stable/api_reference/flax.nnx/nn/normalization.html",
         )  # fmt: skip
+
+    def defaults(self) -> Defaults:
+        """Read the defaults of the constructor."""
+        return defaults_of(flax.nnx.BatchNorm, "flax.nnx.BatchNorm")
 
     def dialect_for(self, layer: LayerConfig) -> Dialect:
         """Declare the population variance; variables are values, but an update stops their gradient."""

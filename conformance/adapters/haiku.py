@@ -11,8 +11,9 @@ import jmp
 import numpy as np
 
 from conformance.adapters.contract import Adapter as BaseAdapter
-from conformance.adapters.contract import Implementation, LayerConfig, State
+from conformance.adapters.contract import Defaults, Implementation, LayerConfig, State
 from conformance.adapters.shared.jax import Replicated, Variables, needs_state, refuses_replicas, through_bytes
+from conformance.adapters.shared.signature import defaults_of
 from conformance.corpus.case import Case
 from conformance.definition.dialect import Dialect
 
@@ -41,6 +42,10 @@ class Adapter(BaseAdapter):
             name="haiku", versions={"haiku": haiku.__version__, "jax": jax.__version__}, execution=self.execution,
             documentation="https://dm-haiku.readthedocs.io/en/latest/api.html#batchnorm",
         )  # fmt: skip
+
+    def defaults(self) -> Defaults:
+        """Read the defaults of the constructor."""
+        return defaults_of(haiku.BatchNorm, "haiku.BatchNorm")
 
     def dialect_for(self, layer: LayerConfig) -> Dialect:
         """Declare the population variance and the debiased average; parameters and state are values."""

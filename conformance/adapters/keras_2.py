@@ -9,8 +9,9 @@ import numpy as np
 from packaging.version import Version
 
 from conformance.adapters.contract import Adapter as BaseAdapter
-from conformance.adapters.contract import Array, Implementation, LayerConfig, State
+from conformance.adapters.contract import Array, Defaults, Implementation, LayerConfig, State
 from conformance.adapters.shared.keras_2 import import_keras_2
+from conformance.adapters.shared.signature import defaults_of
 from conformance.corpus.case import Case
 from conformance.definition.dialect import Dialect
 
@@ -30,6 +31,10 @@ class Adapter(BaseAdapter):
             name="keras-2", versions={"keras": keras.__version__, "tensorflow": _TENSORFLOW}, execution="graph",
             documentation="https://github.com/keras-team/keras/blob/2.2.4/docs/templates/getting-started/faq.md",
         )  # fmt: skip
+
+    def defaults(self) -> Defaults:
+        """Read the defaults of the constructor."""
+        return defaults_of(keras.layers.BatchNormalization, "keras.layers.BatchNormalization")
 
     def dialect_for(self, layer: LayerConfig) -> Dialect:
         """Declare what the versions changed: the estimator, the debiased average, what freezing does.

@@ -7,10 +7,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from conformance.adapters.contract import Implementation, LayerConfig, State
+from conformance.adapters.contract import Defaults, Implementation, LayerConfig, State
 from conformance.adapters.shared.jax import Layer, Masked, Variables
 from conformance.adapters.shared.keras import KerasAdapter, KerasLayer, import_keras
 from conformance.adapters.shared.keras_network import Stack
+from conformance.adapters.shared.signature import defaults_of
 from conformance.corpus.case import Network
 from conformance.definition.dialect import Dialect
 
@@ -30,6 +31,10 @@ class Adapter(KerasAdapter):
             name="keras-jax", versions={"keras": keras.__version__, "jax": jax.__version__}, execution=self.execution,
             documentation="https://keras.io/api/layers/normalization_layers/batch_normalization/",
         )  # fmt: skip
+
+    def defaults(self) -> Defaults:
+        """Read the defaults of the constructor."""
+        return defaults_of(keras.layers.BatchNormalization, "keras.layers.BatchNormalization")
 
     def dialect_for(self, layer: LayerConfig) -> Dialect:
         """Declare the population variance; in the scope variables are values. Freezing is ``trainable = False``."""

@@ -7,10 +7,11 @@ from typing import Any
 
 import tensorflow as tf
 
-from conformance.adapters.contract import Array, Implementation, LayerConfig, State
+from conformance.adapters.contract import Array, Defaults, Implementation, LayerConfig, State
 from conformance.adapters.shared import tensorflow_replicas as replicas
 from conformance.adapters.shared.keras import KerasAdapter, KerasLayer, import_keras
 from conformance.adapters.shared.keras_network import Stack
+from conformance.adapters.shared.signature import defaults_of
 from conformance.adapters.shared.tensorflow import Forward, Layer
 from conformance.corpus.case import Network
 from conformance.definition.dialect import Dialect
@@ -33,6 +34,10 @@ class Adapter(KerasAdapter):
             execution=self.execution,
             documentation="https://keras.io/api/layers/normalization_layers/batch_normalization/",
         )  # fmt: skip
+
+    def defaults(self) -> Defaults:
+        """Read the defaults of the constructor."""
+        return defaults_of(keras.layers.BatchNormalization, "keras.layers.BatchNormalization")
 
     def dialect_for(self, layer: LayerConfig) -> Dialect:
         """Declare the population variance; the tape can watch the statistics and sees no update.

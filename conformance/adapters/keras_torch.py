@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from conformance.adapters.contract import Array, Implementation, LayerConfig, State
+from conformance.adapters.contract import Array, Defaults, Implementation, LayerConfig, State
 from conformance.adapters.shared.keras import KerasAdapter, KerasLayer, import_keras
+from conformance.adapters.shared.signature import defaults_of
 from conformance.adapters.shared.torch import Forward, Layer, Tensors
 from conformance.adapters.shared.torch_deployed import lacks_exporter
 from conformance.corpus.case import Case
@@ -31,6 +32,10 @@ class Adapter(KerasAdapter):
             name="keras-torch", versions={"keras": keras.__version__, "torch": torch.__version__},
             documentation="https://keras.io/api/layers/normalization_layers/batch_normalization/",
         )  # fmt: skip
+
+    def defaults(self) -> Defaults:
+        """Read the defaults of the constructor."""
+        return defaults_of(keras.layers.BatchNormalization, "keras.layers.BatchNormalization")
 
     def dialect_for(self, layer: LayerConfig) -> Dialect:
         """Declare the population variance; an update is assigned without its history.

@@ -15,8 +15,9 @@ import mlx.nn
 import numpy as np
 
 from conformance.adapters.contract import Adapter as BaseAdapter
-from conformance.adapters.contract import Array, Implementation, LayerConfig, State
+from conformance.adapters.contract import Array, Defaults, Implementation, LayerConfig, State
 from conformance.adapters.shared.promotion import promotes
+from conformance.adapters.shared.signature import defaults_of
 from conformance.corpus.case import Case
 from conformance.definition.dialect import Dialect
 
@@ -37,6 +38,10 @@ class Adapter(BaseAdapter):
             name="mlx", versions={"mlx": metadata.version("mlx")},
             documentation="https://ml-explore.github.io/mlx/build/html/python/nn/_autosummary/mlx.nn.BatchNorm.html",
         )  # fmt: skip
+
+    def defaults(self) -> Defaults:
+        """Read the defaults of the constructor."""
+        return defaults_of(mlx.nn.BatchNorm, "mlx.nn.BatchNorm")
 
     def dialect_for(self, layer: LayerConfig) -> Dialect:
         """Declare the sample variance, before 0.32 the population's; arrays are values: everything is differentiable.

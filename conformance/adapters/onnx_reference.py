@@ -10,7 +10,7 @@ import onnx
 from onnx.reference import ReferenceEvaluator
 
 from conformance.adapters.contract import Adapter as BaseAdapter
-from conformance.adapters.contract import Array, Implementation, LayerConfig, State
+from conformance.adapters.contract import Array, Defaults, Implementation, LayerConfig, State
 from conformance.adapters.shared import onnx as shared
 from conformance.corpus.case import Case, Step
 from conformance.definition.dialect import Dialect
@@ -30,6 +30,10 @@ class _Adapter(BaseAdapter):
             settings={"opset": str(self.opset)},
             documentation="https://onnx.ai/onnx/operators/onnx__BatchNormalization.html",
         )  # fmt: skip
+
+    def defaults(self) -> Defaults:
+        """Read the defaults of the operator's schema."""
+        return shared.defaults(self.opset)
 
     def dialect_for(self, layer: LayerConfig) -> Dialect:
         """Declare the population variance, as the operator's text does; NumPy keeps 1 - momentum in float32, too."""

@@ -12,7 +12,7 @@ import onnxruntime
 from onnx import helper, numpy_helper
 
 from conformance.adapters.contract import Adapter as BaseAdapter
-from conformance.adapters.contract import Array, Implementation, LayerConfig, State
+from conformance.adapters.contract import Array, Defaults, Implementation, LayerConfig, State
 from conformance.adapters.shared import onnx as shared
 from conformance.adapters.shared import onnxruntime as runtime
 from conformance.corpus.case import Case
@@ -33,6 +33,10 @@ class Adapter(BaseAdapter):
             settings={"opset": str(_OPSET), "provider": "CPUExecutionProvider"},
             documentation="https://onnx.ai/onnx/operators/onnx__BatchNormalization.html",
         )  # fmt: skip
+
+    def defaults(self) -> Defaults:
+        """Read the defaults of the operator's schema."""
+        return shared.defaults(_OPSET)
 
     def dialect_for(self, layer: LayerConfig) -> Dialect:
         """Declare the population variance, as the operator's text does."""

@@ -16,7 +16,8 @@ with warnings.catch_warnings():
     import paddle
 
 from conformance.adapters.contract import Adapter as BaseAdapter
-from conformance.adapters.contract import Array, Implementation, LayerConfig, State
+from conformance.adapters.contract import Array, Defaults, Implementation, LayerConfig, State
+from conformance.adapters.shared.signature import defaults_of
 from conformance.corpus.case import Case, Step
 from conformance.definition.dialect import Dialect
 
@@ -40,6 +41,10 @@ class Adapter(BaseAdapter):
             name="paddle", versions={"paddlepaddle": paddle.__version__},
             documentation="https://www.paddlepaddle.org.cn/documentation/docs/en/api/paddle/nn/BatchNorm2D_en.html",
         )  # fmt: skip
+
+    def defaults(self) -> Defaults:
+        """Read the defaults of the constructor."""
+        return defaults_of(paddle.nn.BatchNorm2D, "paddle.nn.BatchNorm2D")
 
     def dialect_for(self, layer: LayerConfig) -> Dialect:
         """Declare the population variance, and constants that the operator takes as float32."""

@@ -8,8 +8,9 @@ import jax
 from jax.example_libraries import stax
 
 from conformance.adapters.contract import Adapter as BaseAdapter
-from conformance.adapters.contract import Implementation, LayerConfig, State
+from conformance.adapters.contract import Defaults, Implementation, LayerConfig, State
 from conformance.adapters.shared.jax import Layer, Variables, needs_state, through_bytes
+from conformance.adapters.shared.signature import defaults_of
 from conformance.corpus.case import Case
 from conformance.definition.dialect import Dialect
 
@@ -27,6 +28,10 @@ class Adapter(BaseAdapter):
             name="stax", versions={"jax": jax.__version__}, execution=self.execution,
             documentation="https://docs.jax.dev/en/latest/jax.example_libraries.stax.html",
         )  # fmt: skip
+
+    def defaults(self) -> Defaults:
+        """Read the defaults of the constructor."""
+        return defaults_of(stax.BatchNorm, "stax.BatchNorm")
 
     def dialect_for(self, layer: LayerConfig) -> Dialect:
         """Declare that evaluating uses the statistics of the batch."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import tensorflow as tf
 
 from conformance.adapters.contract import Adapter as BaseAdapter
-from conformance.adapters.contract import Implementation, LayerConfig, State
+from conformance.adapters.contract import Defaults, Implementation, LayerConfig, State
+from conformance.adapters.shared.signature import defaults_of
 from conformance.adapters.shared.tensorflow import HandKept, lacks
 from conformance.corpus.case import Case
 from conformance.definition.dialect import Dialect
@@ -24,6 +25,10 @@ class Adapter(BaseAdapter):
             name="tensorflow-nn", versions={"tensorflow": tf.__version__}, execution=self.execution,
             documentation="https://www.tensorflow.org/api_docs/python/tf/nn/batch_normalization",
         )  # fmt: skip
+
+    def defaults(self) -> Defaults:
+        """Read the defaults of the function."""
+        return defaults_of(tf.nn.batch_normalization, "tf.nn.batch_normalization")
 
     def dialect_for(self, layer: LayerConfig) -> Dialect:
         """Declare the population variance that ``tf.nn.moments`` gives; the tape sees no assignment."""

@@ -8,9 +8,10 @@ import tensorflow as tf
 import tf_keras
 from tf_keras.api._v1.keras.layers import BatchNormalization as BatchNormalizationV1
 
-from conformance.adapters.contract import Implementation, LayerConfig, State
+from conformance.adapters.contract import Defaults, Implementation, LayerConfig, State
 from conformance.adapters.shared import tensorflow_replicas as replicas
 from conformance.adapters.shared.keras import KerasAdapter, KerasLayer
+from conformance.adapters.shared.signature import defaults_of
 from conformance.corpus.case import Case
 from conformance.definition.dialect import Dialect
 
@@ -35,6 +36,11 @@ class _Adapter(KerasAdapter):
             documentation="https://www.tensorflow.org/api_docs/python/tf/keras/layers/BatchNormalization",
             settings={} if self.fused is None else {"fused": str(self.fused)},
         )  # fmt: skip
+
+    def defaults(self) -> Defaults:
+        """Read the defaults of the constructor."""
+        version = "tf_keras.layers" if self.kind is tf_keras.layers.BatchNormalization else "tf.compat.v1.keras.layers"
+        return defaults_of(self.kind, f"{version}.BatchNormalization")
 
     def dialect_for(self, layer: LayerConfig) -> Dialect:
         """Declare the population variance, the sample variance where the kernel of version 1 is fused.

@@ -16,8 +16,9 @@ os.environ.setdefault("DEV", "CPU")
 from tinygrad import Context, Tensor, dtypes, nn
 
 from conformance.adapters.contract import Adapter as BaseAdapter
-from conformance.adapters.contract import Array, Implementation, LayerConfig, State
+from conformance.adapters.contract import Array, Defaults, Implementation, LayerConfig, State
 from conformance.adapters.shared.promotion import promotes
+from conformance.adapters.shared.signature import defaults_of
 from conformance.corpus.case import Case
 from conformance.definition.dialect import Dialect
 
@@ -36,6 +37,10 @@ class Adapter(BaseAdapter):
             documentation="https://docs.tinygrad.org/nn/#tinygrad.nn.BatchNorm",
             settings={"DEV": os.environ["DEV"]},
         )  # fmt: skip
+
+    def defaults(self) -> Defaults:
+        """Read the defaults of the constructor."""
+        return defaults_of(nn.BatchNorm, "tinygrad.nn.BatchNorm")
 
     def dialect_for(self, layer: LayerConfig) -> Dialect:
         """Declare the sample variance, detached when it is blended in."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 
 from conformance.adapters.contract import Adapter as BaseAdapter
-from conformance.adapters.contract import Implementation, LayerConfig, State
+from conformance.adapters.contract import Defaults, Implementation, LayerConfig, State
+from conformance.adapters.shared.signature import defaults_of
 from conformance.adapters.shared.torch import unsupported
 from conformance.adapters.shared.torch_deployed import DeployedLayer, cannot_deploy
 from conformance.adapters.shared.torch_network import NetworkLayer
@@ -24,6 +25,10 @@ class Adapter(BaseAdapter):
             name="torch", versions={"torch": torch.__version__},
             documentation="https://docs.pytorch.org/docs/stable/generated/torch.nn.BatchNorm2d.html",
         )  # fmt: skip
+
+    def defaults(self) -> Defaults:
+        """Read the defaults of the constructor."""
+        return defaults_of(torch.nn.BatchNorm2d, "torch.nn.BatchNorm2d")
 
     def dialect_for(self, layer: LayerConfig) -> Dialect:
         """Declare the sample variance; autograd refuses the statistics and sees no update.

@@ -12,8 +12,9 @@ import torch._functorch.config
 from torch._dynamo.utils import counters
 
 from conformance.adapters.contract import Adapter as BaseAdapter
-from conformance.adapters.contract import Implementation, LayerConfig, State
+from conformance.adapters.contract import Defaults, Implementation, LayerConfig, State
 from conformance.adapters.shared import torch as shared
+from conformance.adapters.shared.signature import defaults_of
 from conformance.adapters.shared.torch import Tensors
 from conformance.corpus.case import Case
 from conformance.definition.dialect import Dialect
@@ -41,6 +42,10 @@ class Adapter(BaseAdapter):
             documentation="https://docs.pytorch.org/docs/stable/generated/torch.compile.html",
             settings={"backend": "inductor", "fullgraph": "True"},
         )  # fmt: skip
+
+    def defaults(self) -> Defaults:
+        """Read the defaults of the constructor."""
+        return defaults_of(torch.nn.BatchNorm2d, "torch.nn.BatchNorm2d")
 
     def dialect_for(self, layer: LayerConfig) -> Dialect:
         """Declare what the module does when it is not compiled."""

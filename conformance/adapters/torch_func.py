@@ -9,8 +9,9 @@ from typing import Any
 import torch
 
 from conformance.adapters.contract import Adapter as BaseAdapter
-from conformance.adapters.contract import Array, Implementation, LayerConfig, State
+from conformance.adapters.contract import Array, Defaults, Implementation, LayerConfig, State
 from conformance.adapters.shared import torch as shared
+from conformance.adapters.shared.signature import defaults_of
 from conformance.adapters.shared.torch import Tensors
 from conformance.corpus.case import Case
 from conformance.definition.dialect import Dialect
@@ -29,6 +30,10 @@ class Adapter(BaseAdapter):
             name="torch-func", versions={"torch": torch.__version__},
             documentation="https://docs.pytorch.org/docs/stable/func.html",
         )  # fmt: skip
+
+    def defaults(self) -> Defaults:
+        """Read the defaults of the constructor."""
+        return defaults_of(torch.nn.BatchNorm2d, "torch.nn.BatchNorm2d")
 
     def dialect_for(self, layer: LayerConfig) -> Dialect:
         """Declare what the module does: copies of its buffers are moved in place, unseen by the derivatives."""

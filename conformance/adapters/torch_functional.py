@@ -8,8 +8,9 @@ import numpy as np
 import torch
 
 from conformance.adapters.contract import Adapter as BaseAdapter
-from conformance.adapters.contract import Implementation, LayerConfig, State
+from conformance.adapters.contract import Defaults, Implementation, LayerConfig, State
 from conformance.adapters.shared import torch as shared
+from conformance.adapters.shared.signature import defaults_of
 from conformance.adapters.shared.torch import Tensors
 from conformance.corpus.case import Case
 from conformance.definition.dialect import Dialect
@@ -26,6 +27,10 @@ class Adapter(BaseAdapter):
             name="torch-functional", versions={"torch": torch.__version__},
             documentation="https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.batch_norm.html",
         )  # fmt: skip
+
+    def defaults(self) -> Defaults:
+        """Read the defaults of the function."""
+        return defaults_of(torch.nn.functional.batch_norm, "torch.nn.functional.batch_norm")
 
     def dialect_for(self, layer: LayerConfig) -> Dialect:
         """Declare what the module does, but for evaluating without statistics, which raises."""

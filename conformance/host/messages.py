@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from conformance.adapters.contract import Implementation
+from conformance.adapters.contract import Defaults, Implementation
 from conformance.corpus.case import Case, Gradient, Layer, Network, Quantity, Step, Variable
 from conformance.definition.dialect import Dialect
 
@@ -78,10 +78,11 @@ Request: TypeAlias = Describe | Run | Check | Exit
 
 
 class Described(msgspec.Struct, frozen=True):
-    """Who is there, and which optional methods the adapter has."""
+    """Who is there, which optional methods the adapter has, and what it takes where its user says nothing."""
 
     implementation: Implementation
     abilities: tuple[str, ...] = ()
+    defaults: Defaults | None = None
 
 
 class Checked(msgspec.Struct, frozen=True, kw_only=True):

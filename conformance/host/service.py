@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import msgspec
 
-from conformance.adapters.contract import Adapter
+from conformance.adapters.contract import Adapter, Defaults
 from conformance.adapters.shared.device import pinned
 from conformance.errors import ConformanceError
 from conformance.host.frames import Frame
@@ -82,7 +82,8 @@ def _describe(adapter: Adapter) -> Frame:
         who, device = adapter.describe(), pinned()
         if device.settings:
             who = replace(who, device=device.name, settings={**who.settings, **device.settings})
-        return Frame(_encode(Described(who, abilities(adapter))))
+        read: Callable[[], Defaults] | None = getattr(adapter, "defaults", None)
+        return Frame(_encode(Described(who, abilities(adapter), None if read is None else read())))
     except Exception as error:  # noqa: BLE001  (any fault is an answer)
         return failed("describe", error)
 

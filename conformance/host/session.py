@@ -16,7 +16,7 @@ from typing import Protocol, TypeVar, final
 
 import msgspec
 
-from conformance.adapters.contract import Implementation
+from conformance.adapters.contract import Defaults, Implementation
 from conformance.adapters.registry import AdapterSpec, find, load
 from conformance.corpus.case import Case
 from conformance.corpus.inputs import generate
@@ -92,6 +92,7 @@ class HostSession:
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
         self._channel: _Channel | None = None
         self._implementation: Implementation | None = None
+        self._defaults: Defaults | None = None
         self._refusal: str | None = None
         self._apart: HostSession | None = None
         self._doubts, self._aborted = 0, False
@@ -120,6 +121,16 @@ class HostSession:
                     raise UnstartedError(self.adapter, self._refusal, hint=self._hint())
             assert self._implementation is not None
             return self._implementation
+
+    @property
+    def defaults(self) -> Defaults | None:
+        """Return what the implementation takes where its user says nothing, where its adapter tells.
+
+        Raises:
+            UnstartedError: as ``implementation`` does.
+        """
+        _ = self.implementation
+        return self._defaults
 
     def observe(self, case: Case) -> Observation | Crashed | Faulty:
         """Put a case and return what came back; the host is started if it does not run.
@@ -257,6 +268,7 @@ class HostSession:
                 raise
             who, title = described.implementation, self._host.title if self._host is not None else ""
             self._implementation = replace(who, title=title) if title else who
+            self._defaults = described.defaults
         return self._channel
 
     def _start(self) -> _Channel:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, Protocol
 
 import numpy as np
 
+from conformance.adapters.contract import Defaults
+from conformance.adapters.naming import Naming
 from conformance.corpus.case import Case
 from conformance.definition.dialect import options
 from conformance.definition.rules import Rules
-from conformance.definition.variants import VARIANTS
+from conformance.definition.variants import VARIANTS, option_name
 from conformance.host.observation import Crashed, Faulty, Observation, Raised
-from conformance.identify.infer import Answer, Inference, infer, with_choice
+from conformance.identify.answers import Answer
+from conformance.identify.evidence import told_apart
+from conformance.identify.infer import Inference, Told, infer, with_choice
+from conformance.identify.places import Local
 from conformance.identify.probes import EPSILONS, ESTIMATORS, OPEN, PROBES
 from conformance.verdict.group import describe
 from conformance.verdict.oracle import Question
@@ -41,31 +47,79 @@ class Line:
 class Card:
     """All lines; ``dialect`` has the option of each choice that was told, ``mistakes`` the variants that explain more.
 
-    ``estimators`` is the estimator of the running variance by rank and dtype.
+    ``estimators`` is the estimator of the running variance by rank and dtype, ``local`` what explains single probes,
+    ``unexplained`` the probes of which something is left.
     """
 
     dialect: Mapping[str, str]
     mistakes: tuple[str, ...]
+    local: tuple[Local, ...]
     estimators: Mapping[tuple[int, str], str]
+    unexplained: tuple[str, ...]
     lines: tuple[Line, ...]
 
 
-def identify(asked: Asked) -> Card:
-    """Ask the probes, and return what they tell."""
+def identify(asked: Asked, *, defaults: Defaults | None = None, naming: Naming | None = None) -> Card:
+    """Ask the probes, and return what they tell.
+
+    ``defaults`` are those of the implementation's own constructor, ``naming`` what it calls its momentum; both are
+    known of some only.
+    """
     answers = {name: answer for name, case in PROBES.items() if (answer := _answer(asked, case)) is not None}
     found = infer(answers)
     told = {one.choice: one for one in found.told()}
     estimators = {place: _estimator(asked, case, found) for place, case in ESTIMATORS.items()}
     lines = [
-        Line(choice.replace("_", " "), one.option or "not told", one.evidence)
-        for choice, one in told.items() if choice != "running_variance"
+        _estimator_line(estimators, told["running_variance"]), _momentum(told["momentum"], naming),
+        *(_line(told[choice], name) for choice, name in _NAMED.items()),
+        _epsilon(found), _smallest(asked, found), _passes(found), *_dtypes(answers), *_opened(asked),
+        _defaults(defaults), *_beyond(found),
     ]  # fmt: skip
-    lines.insert(0, _estimator_line(estimators, told["running_variance"].evidence))
-    lines += [_epsilon(found), _smallest(asked, found), _passes(found), *_dtypes(answers), *_opened(asked)]
-    lines += _beyond(found)
     dialect = {name: one.option for name, one in told.items() if one.option is not None and " or " not in one.option}
     known = {place: option for place, option in estimators.items() if option}
-    return Card(dialect, found.mistakes, known, tuple(lines))
+    return Card(dialect, found.mistakes, found.local, known, tuple(found.unexplained), tuple(lines))
+
+
+#: The lines of the other choices.
+_NAMED = {
+    "train_statistics": "training normalises with", "first_update": "first update",
+    "constants": "precision of epsilon and momentum", "frozen": "frozen class", "recomputation": "recomputation",
+    "update_gradient": "update differentiable", "statistics_gradient": "gradient of the statistics",
+    "untracked": "without running statistics", "state_dtype": "state of 16-bit parameters",
+}  # fmt: skip
+
+
+def _line(told: Told, name: str) -> Line:
+    return Line(name, _with_meaning(told.choice, told.option), told.evidence)
+
+
+def _with_meaning(choice: str, option: str | None) -> str:
+    """Return an option with the sentence that says what it is."""
+    if option is None:
+        return "not told"
+    variant = VARIANTS.get(option_name(choice, option))
+    return option if variant is None else f"{option}. {variant.sentence}"
+
+
+def _momentum(told: Told, naming: Naming | None) -> Line:
+    """Tell what the momentum weighs: as the suite gives it, and in the implementation's own words if they are known."""
+    if told.option is None or naming is None:
+        return _line(told, "momentum")
+    own = naming.momentum_weighs if told.option == "new" else {"new": "old", "old": "new"}[naming.momentum_weighs]
+    words = {"new": "the new batch", "old": "the old state"}[own]
+    given = f"the suite's weight of the batch is given to {naming.constructor} as {naming.momentum}"
+    given += "" if naming.momentum_weighs == "new" else " = 1 - weight"
+    return Line("momentum", f"{naming.momentum} weighs {words}", f"{given}; {told.evidence}")
+
+
+def _defaults(defaults: Defaults | None) -> Line:
+    if defaults is None:
+        return Line("defaults", "not told", "the adapter has no method that reads them from the implementation")
+    said = ", ".join(f"{name}={value}" for name, value in defaults.arguments.items())
+    return Line("defaults", said or "none: every argument has to be given", f"read from {defaults.read_from}")
+
+
+_CASES = {case.id: case for case in (*PROBES.values(), *ESTIMATORS.values(), *EPSILONS.values())}
 
 
 def _answer(asked: Asked, case: Case) -> Answer | None:
@@ -73,7 +127,13 @@ def _answer(asked: Asked, case: Case) -> Answer | None:
     seen = asked.observe(case)
     if not isinstance(seen, Observation) or seen.unsupported is not None:
         return None
-    return Answer(Question(case), seen)
+    return Answer(_question(case.id), seen)
+
+
+@cache
+def _question(case_id: str) -> Question:
+    """Return the question of a probe; what is predicted of it once is there for the next implementation."""
+    return Question(_CASES[case_id])
 
 
 def _estimator(asked: Asked, case: Case, found: Inference) -> str:
@@ -89,27 +149,37 @@ def _estimator(asked: Asked, case: Case, found: Inference) -> str:
     return " or ".join(fitting)
 
 
-def _estimator_line(estimators: Mapping[tuple[int, str], str], evidence: str) -> Line:
-    by_option: dict[str, list[str]] = {}
-    for (rank, dtype), option in estimators.items():
+def _estimator_line(estimators: Mapping[tuple[int, str], str], told: Told) -> Line:
+    by_option: dict[str, list[tuple[int, str]]] = {}
+    for place, option in estimators.items():
         if option:
-            by_option.setdefault(option, []).append(f"{dtype} of rank {rank}")
+            by_option.setdefault(option, []).append(place)
+    if not by_option:
+        return Line("running variance", "not told", told.evidence)
     if len(by_option) == 1:
-        asked = [dtype for dtype in dict.fromkeys(dtype for _, dtype in estimators) if
-                 any(option for (_, one), option in estimators.items() if one == dtype)]  # fmt: skip
-        ranks = sorted({rank for (rank, _), option in estimators.items() if option})
-        where = f"; the same for {', '.join(asked)} and ranks {', '.join(map(str, ranks))}"
-        return Line("running variance", next(iter(by_option)), evidence + where)
-    found = "; ".join(f"{option} for {', '.join(places)}" for option, places in by_option.items())
-    return Line("running variance", found or "not told", evidence)
+        (option, places) = next(iter(by_option.items()))
+        return Line("running variance", _with_meaning("running_variance", option),
+                    f"{told.evidence}; the same for {_where(places)}")  # fmt: skip
+    found = "; ".join(f"{option} for {_where(places)}" for option, places in by_option.items())
+    return Line("running variance", found, told.evidence)
+
+
+def _where(places: Sequence[tuple[int, str]]) -> str:
+    """Return ranks and dtypes in words, the dtypes that have the same ranks together."""
+    ranks: dict[tuple[int, ...], list[str]] = {}
+    for dtype in dict.fromkeys(dtype for _, dtype in places):
+        ranks.setdefault(tuple(rank for rank, one in places if one == dtype), []).append(dtype)
+    return ", and ".join(
+        f"{', '.join(dtypes)} of rank {', '.join(map(str, which))}" for which, dtypes in ranks.items()
+    )
 
 
 def _epsilon(found: Inference) -> Line:
     place = found.rules.epsilon
     said = {"inside": "inside the root", "outside": "outside the root", "missing": "not used"}.get(place, place)
     others = {option: found.proof(_placed(found.rules, option)) for option in ("inside", "outside", "missing")}
-    evidence = "; ".join(f"were it {option}: {proof}" for option, proof in others.items() if proof)
-    return Line("epsilon", said, evidence or "no probe tells")
+    apart = {option: proof for option, proof in others.items() if proof is not None}
+    return Line("epsilon", said, told_apart(place, apart) if apart else "no probe tells")
 
 
 def _placed(rules: Rules, place: str) -> Rules:
@@ -151,9 +221,9 @@ def _passes(found: Inference) -> Line:
         fits = found.rules.variance_algorithm == "one-pass" or not answer.misfits(one_pass)
         error = answer.worst(Rules(dialect=found.rules.dialect))
         return Line("variance computed in", "one pass" if fits else "not told",
-                    f"mean of 300 deviations: {error} of what rounding allows in two passes")  # fmt: skip
+                    f"mean of 300 deviations: off by {error} what rounding allows in two passes")  # fmt: skip
     error = answer.worst(found.rules)
-    return Line("variance computed in", "two passes", f"mean of 300 deviations: {error} of what rounding allows")
+    return Line("variance computed in", "two passes", f"mean of 300 deviations: off by {error} what rounding allows")
 
 
 def _dtypes(answers: Mapping[str, Answer]) -> list[Line]:
@@ -182,10 +252,22 @@ def _opened(asked: Asked) -> list[Line]:
 
 
 def _beyond(found: Inference) -> list[Line]:
-    lines = [Line("beyond the choices", name, VARIANTS[name].sentence) for name in found.mistakes]
+    lines = [
+        Line("beyond the choices", name, f"{VARIANTS[name].sentence} {found.shown(name)}") for name in found.mistakes
+    ]
+    for one in found.local:
+        sentences = " ".join(VARIANTS[name].sentence for name in one.variants)
+        lines.append(Line("in some probes only", " + ".join(one.variants), f"{sentences} {found.shown_in(one)}"))
     for name, keys in found.unexplained.items():
         places = ", ".join(f"{quantity} (step {step})" for step, quantity in keys)
-        why = f"no choice and no named mistake predicts it; {found.answers[name].worst(found.rules)} of the bound"
-        lines.append(Line(f"unexplained in probe {name}", places, why))
+        lines.append(Line(f"unexplained in probe {name}", places, _why(found, name)))
     return lines
 
+
+def _why(found: Inference, name: str) -> str:
+    """Return what is known of a probe that nothing explains: the error that it ended in, or how far it is off."""
+    answer = found.answers[name]
+    raised = next((one for one in answer.seen.outcomes.values() if isinstance(one, Raised)), None)
+    if raised is not None:
+        return f"it raised {raised.type}: {raised.message.splitlines()[0][:100] if raised.message else ''}"
+    return f"no choice and no named mistake predicts it; it is off by {answer.worst(found.rules)} what rounding allows"

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from itertools import product
 from typing import Any
 
-import numpy as np
-
 from conformance.definition.dialect import UNDECLARED, Dialect, choices, options
-from conformance.definition.prediction import Expected, Key, Predicted, Refused, Undetermined
+from conformance.definition.prediction import Key
 from conformance.definition.rules import Rules
-from conformance.definition.variants import VARIANTS, named
-from conformance.host.observation import UNSUPPORTED, Observation, Outcome, Raised
-from conformance.verdict.compare import Comparison, compare
-from conformance.verdict.oracle import Question
+from conformance.definition.variants import VARIANTS, apply, named
+from conformance.host.observation import Raised
+from conformance.identify.answers import Answer, earned, vague
+from conformance.identify.evidence import Proof, effect, proof_at, told_apart
+from conformance.identify.places import Local, places
+from conformance.identify.probes import PARTICULAR
 
 __all__ = ["Answer", "Inference", "Told", "infer", "with_choice"]
 
@@ -26,45 +25,8 @@ _TOGETHER = ("momentum", "running_variance", "first_update")
 _ALONE = ("constants", *(choice for choice in choices() if choice not in (*_TOGETHER, "constants")))
 #: How many mistakes an implementation is taken to make at most.
 _MOST = 5
-#: By what factor a poorer precision widens the bound of a quantity that shows it.
-_WIDER = 100
 #: Of how many mistakes the choices are settled anew beside.
 _TRIED = 6
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What came back on one probe."""
-
-    question: Question
-    seen: Observation
-
-    @cached_property
-    def keys(self) -> tuple[Key, ...]:
-        """Return what can be held against a prediction: all that was yielded, and each error raised."""
-        return tuple(self.seen.outcomes)
-
-    def misfits(self, rules: Rules) -> tuple[Key, ...]:
-        """Return the quantities that ``rules`` predict otherwise."""
-        predicted = self.question.predict(rules)
-        missing = [
-            key for key, value in predicted.items()
-            if key not in self.seen.outcomes and isinstance(value, Expected | Refused) and not self._raised(key[0])
-        ]  # fmt: skip
-        return (*missing, *(key for key, outcome in self.seen.outcomes.items() if not _fits(predicted, key, outcome)))
-
-    def worst(self, rules: Rules) -> str:
-        """Return the largest error over tight bound of any quantity, as text."""
-        predicted, ratios = self.question.predict(rules), [0.0]
-        for key, outcome in self.seen.outcomes.items():
-            expected = predicted.get(key)
-            if isinstance(expected, Expected) and not isinstance(outcome, Raised):
-                compared = compare(outcome, expected)
-                ratios.append(float(compared.ratio.max()) if isinstance(compared, Comparison) else np.inf)
-        return f"{max(ratios):.3g} times"
-
-    def _raised(self, step: int) -> bool:
-        return any((at, "outcome") in self.seen.outcomes for at in (0, step))
 
 
 @dataclass(frozen=True)
@@ -81,17 +43,19 @@ class Told:
 
 @dataclass
 class Inference:
-    """The rules that fit best, and what they leave unexplained."""
+    """The rules that fit best, the mistakes among them, those of single probes, and what is left unexplained."""
 
     answers: Mapping[str, Answer]
     rules: Rules = field(default_factory=lambda: Rules(dialect=Dialect(**_FIRST)))
     mistakes: tuple[str, ...] = ()
-    tied: frozenset[str] = frozenset()
+    local: tuple[Local, ...] = ()
 
     @property
     def unexplained(self) -> dict[str, tuple[Key, ...]]:
         """Return what no rules predict, by probe."""
-        return {name: keys for name, answer in self.answers.items() if (keys := answer.misfits(self.rules))}
+        explained = {probe for one in self.local for probe in one.probes}
+        left = {name: answer.misfits(self.rules) for name, answer in self.answers.items() if name not in explained}
+        return {name: keys for name, keys in left.items() if keys}
 
     def told(self) -> tuple[Told, ...]:
         """Return every choice with its evidence."""
@@ -100,45 +64,52 @@ class Inference:
     def _told(self, choice: str) -> Told:
         best = getattr(self.rules.dialect, choice)
         others = [option for option in options(choice) if option not in (UNDECLARED, best)]
-        proofs = [(option, self.proof(with_choice(self.rules, {choice: option}))) for option in others]
-        apart = [(option, proof) for option, proof in proofs if proof]
-        if not apart:
+        proofs = {option: self.proof(with_choice(self.rules, {choice: option})) for option in others}
+        if not any(proofs.values()):
             return Told(choice, None, self._silence(choice))
-        alike = [option for option, proof in proofs if not proof]
-        found = " or ".join([best, *alike])
-        where = apart[0][1].partition(": ")
-        said = ", ".join(f"{option} predicts {proof.split('; predicted ')[1]}" for option, proof in apart)
-        first = where[2].partition("; predicted ")[0]
-        own = self._own(apart[0][0], choice)
-        return Told(choice, found, f"{where[0]}: {first}; {best} predicts {own}, {said}")
+        alike = [option for option, proof in proofs.items() if proof is None]
+        apart = {option: proof for option, proof in proofs.items() if proof is not None}
+        return Told(choice, " or ".join([best, *alike]), told_apart(best, apart))
 
-    def proof(self, other: Rules) -> str:
-        """Return where other rules go wrong and these do not: the number observed, and the one predicted."""
-        found = self._apart(other)
-        if found is None:
-            return ""
-        name, key, seen, _, wrong = found
-        return f"probe {name}, step {key[0]}, {key[1]}: {seen}; predicted {wrong}"
-
-    def _own(self, option: str, choice: str) -> str:
-        found = self._apart(with_choice(self.rules, {choice: option}))
-        return found[3] if found is not None else ""
-
-    def _apart(self, other: Rules) -> tuple[str, Key, str, str, str] | None:
+    def proof(self, other: Rules) -> Proof | None:
+        """Return a number that other rules predict otherwise than it was observed, and these do not."""
         for name, answer in self.answers.items():
             mine = set(answer.misfits(self.rules))
             for key in answer.misfits(other):
                 if key not in mine:
-                    return (name, key, *_numbers(answer, key, self.rules, other))
+                    return proof_at(name, answer, key, self.rules, other)
         return None
 
+    def without(self, mistake: str) -> Rules:
+        """Return the rules without one of the mistakes."""
+        rules = Rules(dialect=self.rules.dialect)
+        return apply([name for name in self.mistakes if name != mistake], rules)
+
+    def shown(self, mistake: str) -> str:
+        """Return a number that is predicted otherwise without one of the mistakes."""
+        before = self.without(mistake)
+        for name, answer in self.answers.items():
+            if left := [key for key in answer.misfits(before) if key not in answer.misfits(self.rules)]:
+                return effect(name, answer, left[0], self.rules, before)
+        return ""
+
+    def shown_in(self, local: Local) -> str:
+        """Return for each probe of a local explanation a number that the general rules predict otherwise."""
+        changed = apply(local.variants, self.rules)
+        return "; ".join(
+            effect(name, answer, answer.misfits(self.rules)[0], changed, self.rules)
+            for name, answer in ((name, self.answers[name]) for name in local.probes)
+        )
+
     def _silence(self, choice: str) -> str:
-        answer = self.answers.get(_PROBE_OF.get(choice, ""))
+        answer = self.answers.get(_PROBE_OF.get(choice, "train"))
         if answer is None:
-            return "not asked: the implementation says that it lacks what the probe needs"
+            return "not asked: the implementation lacks what the probe needs"
         raised = [one for one in answer.seen.outcomes.values() if isinstance(one, Raised)]
         if raised:
             return f"the probe raised {raised[0].type}: {raised[0].message.splitlines()[0][:100]}"
+        if choice == "constants" and self.rules.computed_in != "own":
+            return f"float64 input is computed in {self.rules.computed_in}: a constant that is rounded does not show"
         return "no probe tells the options apart"
 
 
@@ -156,20 +127,30 @@ _FIRST: dict[str, Any] = {
 def infer(answers: Mapping[str, Answer]) -> Inference:
     """Return the rules that predict the answers: fewest misfits first, then the simpler ones.
 
-    The choices are settled first; then, as long as something does not fit, the mistake that mends most is added and
-    the choices are settled again.
+    The choices are settled first; then, as long as something does not fit that is no probe of a particular place, the
+    mistake that mends most is added and the choices are settled again. What is left is explained place by place.
     """
     found = Inference(answers)
     found.rules = _settled(answers, found.rules)
+    general = {name: answer for name, answer in answers.items() if name not in PARTICULAR}
     for _ in range(_MOST):
-        left = _count(answers, found.rules)
+        left = _count(general, found.rules)
         if not left:
             break
-        mended = _mended(answers, found.rules, left)
+        mended = _mended(answers, general, found.rules, left)
         if mended is None:
             break
         found.rules, found.mistakes = mended[1], (*found.mistakes, mended[0])
+    found.local = places(answers, found.rules)
+    for one in found.local:
+        if one.everywhere and not _misfits_of(answers, apply(one.variants, found.rules), one.probes):
+            found.rules, found.mistakes = apply(one.variants, found.rules), (*found.mistakes, *one.variants)
+            found.local = tuple(other for other in found.local if other is not one)
     return found
+
+
+def _misfits_of(answers: Mapping[str, Answer], rules: Rules, probes: Sequence[str]) -> int:
+    return sum(len(answers[name].misfits(rules)) for name in probes)
 
 
 def _settled(answers: Mapping[str, Answer], rules: Rules) -> Rules:
@@ -201,7 +182,9 @@ def _best(answers: Mapping[str, Answer], candidates: Iterable[Rules]) -> Rules:
     return min(candidates, key=lambda rules: _count(answers, rules))
 
 
-def _mended(answers: Mapping[str, Answer], rules: Rules, left: int) -> tuple[str, Rules] | None:
+def _mended(
+    answers: Mapping[str, Answer], general: Mapping[str, Answer], rules: Rules, left: int
+) -> tuple[str, Rules] | None:
     """Return the mistake that leaves the fewest misfits, with the choices beside it; none if none mends any.
 
     The choices stay as they are; only if no mistake mends all of it, they are settled anew beside each, since they
@@ -209,43 +192,27 @@ def _mended(answers: Mapping[str, Answer], rules: Rules, left: int) -> tuple[str
     """
     variants = [VARIANTS[name] for name in named(choices=False)]
     variants = [*variants, *(one for one in VARIANTS.values() if one.choices and one.mistakes)]
-    wrong = {name: answer for name, answer in answers.items() if answer.misfits(rules)}
+    wrong = {name: answer for name, answer in general.items() if answer.misfits(rules)}
     kept = {one.name: one.applied_to(rules) for one in variants if one.changes(rules)}
     counted = {name: _count(wrong, changed) for name, changed in kept.items()}
     promising = sorted((name for name in counted if counted[name] < left), key=counted.__getitem__)
-    promising = [name for name in promising if _earned(answers, rules, kept[name])]
+    promising = [name for name in promising if earned(general, rules, kept[name])]
     promising = _both_kinds(promising, kept, rules)
-    best = _fewest(answers, {name: _settled(answers, kept[name]) for name in promising})
+    best = _fewest(general, {name: _settled(answers, kept[name]) for name in promising})
     if best is not None and best[0] == 0:
         return best[1:]
     if set(wrong) & {_PROBE_OF[choice] for choice in _TOGETHER}:
         anew = {name: _settled_together(answers, changed, ("update",)) for name, changed in kept.items()}
-        anew = {name: changed for name, changed in anew.items() if _earned(answers, rules, changed)}
+        anew = {name: changed for name, changed in anew.items() if earned(general, rules, changed)}
         likely = sorted(anew, key=lambda name: _count(wrong, anew[name]))[:_TRIED]
-        other = _fewest(answers, {name: _settled(answers, anew[name]) for name in likely})
+        other = _fewest(general, {name: _settled(answers, anew[name]) for name in likely})
         best = min((one for one in (best, other) if one is not None), key=lambda one: one[0], default=None)
     return best[1:] if best is not None and best[0] < left else None
 
 
-def _earned(answers: Mapping[str, Answer], rules: Rules, changed: Rules) -> bool:
-    """Tell whether a poorer precision is seen where it would show: half of what it widens misfits without it."""
-    if _vague(changed) <= _vague(rules):
-        return True
-    wider = misfits = 0
-    for answer in answers.values():
-        before, after, wrong = answer.question.predict(rules), answer.question.predict(changed), answer.misfits(rules)
-        for key in answer.seen.outcomes:
-            one, other = before.get(key), after.get(key)
-            if isinstance(one, Expected) and isinstance(other, Expected) and one.plain.shape == other.plain.shape:
-                widened = bool((other.plain > _WIDER * one.plain).any())
-                wider += widened
-                misfits += widened and key in wrong
-    return 2 * misfits >= wider
-
-
 def _both_kinds(names: Sequence[str], candidates: Mapping[str, Rules], rules: Rules) -> list[str]:
     """Return the first of those that allow no more rounding than ``rules``, and the first of all."""
-    sharp = [name for name in names if _vague(candidates[name]) <= _vague(rules)]
+    sharp = [name for name in names if vague(candidates[name]) <= vague(rules)]
     return list(dict.fromkeys((*sharp[:_TRIED], *names[:2])))
 
 
@@ -257,13 +224,8 @@ def _fewest(answers: Mapping[str, Answer], candidates: Mapping[str, Rules]) -> t
     counted = {name: _count(answers, rules) for name, rules in candidates.items()}
     if not counted:
         return None
-    name = min(counted, key=lambda one: (counted[one] > 0, _vague(candidates[one]), counted[one]))
+    name = min(counted, key=lambda one: (counted[one] > 0, vague(candidates[one]), counted[one]))
     return counted[name], name, candidates[name]
-
-
-def _vague(rules: Rules) -> int:
-    """Return how far rules widen the bounds: what a poorer precision explains, a formula may explain better."""
-    return (rules.computed_in != "own") + (rules.variance_algorithm != "two-pass")
 
 
 def with_choice(rules: Rules, changes: Mapping[str, str]) -> Rules:
@@ -274,45 +236,3 @@ def with_choice(rules: Rules, changes: Mapping[str, str]) -> Rules:
 
 def _count(answers: Mapping[str, Answer], rules: Rules) -> int:
     return sum(len(answer.misfits(rules)) for answer in answers.values())
-
-
-def _fits(predicted: Mapping[Key, Predicted], key: Key, outcome: Outcome) -> bool:
-    if isinstance(outcome, Raised):
-        if outcome.type == UNSUPPORTED:
-            return True  # an ability that the adapter lacks tells nothing
-        return isinstance(predicted.get((key[0], "outcome")), Refused)
-    expected = predicted.get(key)
-    if isinstance((predicted.get((key[0], "outcome"))), Refused):
-        return False
-    if expected is None or isinstance(expected, Undetermined):
-        return True
-    if not isinstance(expected, Expected):
-        return True
-    comparison = compare(outcome, expected)
-    return isinstance(comparison, Comparison) and comparison.plain
-
-
-def _numbers(answer: Answer, key: Key, mine: Rules, other: Rules) -> tuple[str, str, str]:
-    """Return observed and both predicted values where the predictions differ most."""
-    seen = answer.seen.outcomes.get(key)
-    ours, theirs = (answer.question.predict(rules).get(key) for rules in (mine, other))
-    if isinstance(seen, Raised):
-        return f"raises {seen.type}", _short(ours), _short(theirs)
-    if seen is None or not isinstance(ours, Expected) or not isinstance(theirs, Expected):
-        refused = any(
-            isinstance(answer.question.predict(other).get((key[0], kind)), Refused) for kind in ("outcome",)
-        )
-        return "an answer", "one", "an error" if refused else _short(theirs)
-    if seen.dtype.name != theirs.dtype:
-        return seen.dtype.name, ours.dtype, theirs.dtype
-    gap = np.abs((ours.value - theirs.value).astype(np.float64)).reshape(-1)
-    at = int(np.argmax(np.where(np.isnan(gap), np.inf, gap)))
-    values = (array.astype(np.float64).reshape(-1)[at] for array in (seen, ours.value, theirs.value))
-    first, second, third = (f"{value:.7g}" for value in values)
-    return first, second, third
-
-
-def _short(predicted: Predicted | None) -> str:
-    if isinstance(predicted, Refused):
-        return "an error"
-    return "an answer" if isinstance(predicted, Expected) else "nothing"

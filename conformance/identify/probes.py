@@ -8,7 +8,7 @@ import msgspec
 
 from conformance.corpus.case import Case
 
-__all__ = ["EPSILONS", "ESTIMATORS", "OPEN", "PROBES", "probe"]
+__all__ = ["EPSILONS", "ESTIMATORS", "FACTS", "OPEN", "PARTICULAR", "PROBES", "probe"]
 
 _ALL = ["x", "gamma", "beta"]
 _STATE = ["running_mean", "running_var"]
@@ -16,9 +16,34 @@ _STATE = ["running_mean", "running_var"]
 _LARGE = {"shape": "5x3", "dtype": "float64", "epsilon": 0.3}
 
 
+#: What is done in each probe.
+FACTS = {
+    "update": "trained on 1, 3, 5 and then another batch, from the initial state",
+    "forward-alone": "trained, no gradient taken, then evaluated",
+    "train": "trained twice from a given state, differentiated three times",
+    "evaluate": "evaluated, trained, evaluated; the first differentiated before and after",
+    "positions": "trained on input with positions",
+    "statistics-gradient": "evaluated, and differentiated by the running statistics",
+    "update-gradient": "trained, then evaluated; differentiated by the earlier input",
+    "recomputation": "trained twice, the second time under checkpointing",
+    "frozen": "frozen, then trained and evaluated",
+    "untracked": "evaluated without running statistics",
+    "cumulative": "trained three times with the cumulative average",
+    "own-state": "trained from the state that it makes itself, saved, loaded, evaluated",
+    "mask": "trained under a mask",
+    "second-order": "second and third derivatives, and forward mode, in train",
+    "constant": "trained on sixteen channels of one value each, about 1000",
+    "offset": "trained on a mean of 300 standard deviations",
+    "float16": "float16 input, float32 parameters",
+    "state-dtype": "bfloat16 input and parameters",
+    "bfloat16": "bfloat16 input, float32 parameters",
+}
+
+
 def probe(name: str, steps: list[dict[str, Any]], **fields: Any) -> Case:
     """Return the case ``identify/NAME``."""
-    made = {"id": f"identify/{name}", "fact": "A probe.", "clauses": ("1.1",), "steps": steps, **fields}
+    fact = FACTS.get(name, "A probe.")
+    made = {"id": f"identify/{name}", "fact": fact, "clauses": ("1.1",), "steps": steps, **fields}
     return msgspec.convert(made, Case)
 
 
@@ -61,6 +86,10 @@ PROBES: dict[str, Case] = {
             shape="5x3", dtype="float64",
         ),
         probe("offset", [{"train": "a", "gradients": ["x"]}], shape="64x2", x={"offset": 300}, momentum=0.5),
+        probe(
+            "constant", [{"train": "a", "observe": ["y"]}], shape="7x16", x={"kind": "constant", "offset": 1000},
+            epsilon=1e-5,
+        ),
         probe("float16", [{"train": "a", "gradients": _ALL}, {"evaluate": "a"}], shape="5x3", dtype="float16"),
         probe(
             "state-dtype", [{"train": "a", "gradients": _ALL}], shape="5x3", dtype="bfloat16", param_dtype="bfloat16",
@@ -68,6 +97,9 @@ PROBES: dict[str, Case] = {
         probe("bfloat16", [{"train": "a", "gradients": _ALL}, {"evaluate": "a"}], shape="5x3", dtype="bfloat16"),
     )
 }  # fmt: skip
+
+#: Probes of particular places, in which an implementation may do what it does nowhere else.
+PARTICULAR = frozenset({"own-state", "mask", "second-order", "float16", "state-dtype", "bfloat16"})
 
 #: Where the estimator of the running variance is asked for, by rank and dtype: so few values that it shows.
 ESTIMATORS: dict[tuple[int, str], Case] = {

@@ -9,6 +9,7 @@ import pytest
 
 from conformance.adapters import registry
 from conformance.adapters.contract import Adapter
+from conformance.adapters.naming import NAMINGS
 from conformance.cli.main import main
 from conformance.corpus.case import Case
 from conformance.definition.dialect import UNDECLARED
@@ -19,15 +20,6 @@ from conformance.identify.card import Card, identify
 from conformance.identify.probes import ESTIMATORS, PROBES
 from conformance.trial.mutants import Mutant, observe
 from conformance.verdict.oracle import Question
-
-#: One mutant for each way in which a variant shows.
-MUTANTS = (
-    "population running variance", "running variance over n - 1 - epsilon", "momentum swapped", "constants in float32",
-    "first update replaces", "updates debiased", "frozen: batch statistics, state stays", "untracked: refused",
-    "recomputation moves the state again", "update detached", "gradient of the statistics refused",
-    "epsilon outside the root", "statistics per position", "state updated twice", "gradient through constants",
-    "backward of the latest forward", "one-pass variance", "mean detached in the variance", "state kept in float16",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -54,7 +46,7 @@ class Undeclared:
         return seen
 
 
-@pytest.mark.parametrize("name", MUTANTS)
+@pytest.mark.parametrize("name", VARIANTS)
 def test_a_mutant_is_told_for_what_it_does(name: str) -> None:
     """Every choice is that of the mutant; a mistake is named, and nothing is left unexplained."""
     mutant = Mutant(name)
@@ -63,8 +55,9 @@ def test_a_mutant_is_told_for_what_it_does(name: str) -> None:
     assert {choice: own[choice] for choice in card.dialect} == dict(card.dialect)
     if VARIANTS[name].choices:
         assert VARIANTS[name].choices.keys() <= card.dialect.keys()
-    assert ([name] if VARIANTS[name].mistakes else []) == list(card.mistakes)
-    assert [] == [line.name for line in card.lines if line.name.startswith("unexplained")]
+    told = [*card.mistakes, *(variant for one in card.local for variant in one.variants)]
+    assert ([name] if VARIANTS[name].mistakes else []) == told
+    assert () == card.unexplained
 
 
 ADAPTERS = [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in registry.BUILT_IN]
@@ -121,10 +114,39 @@ def test_every_line_has_evidence() -> None:
     assert all(line.found and line.evidence for line in card.lines)
     names = [line.name for line in card.lines]
     wanted = {
-        "running variance", "momentum", "constants", "first update", "frozen", "epsilon", "smallest effective epsilon",
-        "variance computed in", "state dtype", "one value per channel", "empty batch",
+        "running variance", "momentum", "precision of epsilon and momentum", "first update", "frozen class", "epsilon",
+        "smallest effective epsilon", "variance computed in", "state dtype", "update differentiable",
+        "gradient of the statistics", "recomputation", "one value per channel", "empty batch", "defaults",
     }  # fmt: skip
     assert wanted <= set(names)
+
+
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [
+        ("torch", {"momentum": "0.1", "eps": "1e-05", "affine": "True"}),
+        ("keras-tensorflow", {"momentum": "0.99", "epsilon": "0.001", "axis": "-1"}),
+        ("flax-linen", {"momentum": "0.99", "epsilon": "1e-05", "axis": "-1", "use_bias": "True"}),
+        ("tf-keras-v1", {"momentum": "0.99", "epsilon": "0.001", "axis": "-1"}),
+        ("onnxruntime", {"momentum": "0.9", "epsilon": "1e-05"}),
+    ],
+)
+def test_defaults_are_read_from_the_implementation(name: str, known: dict[str, str]) -> None:
+    """The host tells what the constructor takes where nothing is said."""
+    if name in (missing := registry.missing()):
+        pytest.skip(f"{name} is not installed: {missing[name]}")
+    with HostSession(name, time_limit=300) as session:
+        assert session.defaults is not None
+        assert known == {argument: session.defaults.arguments[argument] for argument in known}
+
+
+@pytest.mark.parametrize(("name", "said"), [("torch", "momentum weighs the new batch"),
+                                            ("keras-jax", "momentum weighs the old state"),
+                                            ("haiku", "decay_rate weighs the old state")])  # fmt: skip
+def test_the_momentum_is_told_in_the_words_of_the_implementation(name: str, said: str) -> None:
+    """What the suite's adapter converts is told as a user of the implementation would give it."""
+    card = identify(InProcess(registry.load(registry.find("numpy"))), naming=NAMINGS[name])
+    assert said == next(line.found for line in card.lines if line.name == "momentum")
 
 
 def test_json(capsys: pytest.CaptureFixture[str]) -> None:

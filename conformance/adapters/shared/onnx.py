@@ -11,14 +11,14 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from conformance.adapters.contract import Array, LayerConfig, State
+from conformance.adapters.contract import Array, Defaults, LayerConfig, State
 from conformance.corpus.case import Case, Step
 from conformance.definition.dialect import Dialect
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["DIALECT", "Layer", "Run", "build_model", "unsupported"]
+__all__ = ["DIALECT", "Layer", "Run", "build_model", "defaults", "unsupported"]
 
 #: Evaluates a model on an input, and returns its outputs.
 Run: TypeAlias = Callable[[onnx.ModelProto, Array], Sequence[Array]]
@@ -31,6 +31,16 @@ _TYPES = {
     "float64": TensorProto.DOUBLE, "float32": TensorProto.FLOAT, "float16": TensorProto.FLOAT16,
     "bfloat16": TensorProto.BFLOAT16,
 }  # fmt: skip
+
+
+def defaults(opset: int) -> Defaults:
+    """Read the defaults of the operator's attributes from its schema."""
+    schema = onnx.defs.get_schema("BatchNormalization", opset)
+    given = {
+        name: f"{helper.get_attribute_value(attribute.default_value):g}"
+        for name, attribute in schema.attributes.items() if attribute.default_value.name
+    }  # fmt: skip
+    return Defaults(read_from=f"the schema of BatchNormalization, opset {opset}", arguments=given)
 
 
 def unsupported(case: Case) -> str | None:
