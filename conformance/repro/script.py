@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,17 +77,13 @@ class _Script:
         return "\n".join([self._head(), *self._imports(), *helpers, body, ""])
 
     def _refuse(self) -> None:
-        if self.case.network is not None:
-            raise CannotWrite("a whole network is not written out")
         for step in self.case.steps:
             if step.replicas is not None:
-                raise CannotWrite("replicas are not written out")
+                raise CannotWrite("replicas with synchronised statistics take several processes or devices")
             if step.automatic is not None:
                 raise CannotWrite("a mode that the implementation finds out is not written out")
             if step.folded or step.exported:
                 raise CannotWrite("folding and exporting are not written out")
-            if step.target is not None:
-                raise CannotWrite("a loss against a target is not written out")
 
     def _head(self) -> str:
         versions = ", ".join(f"{name} {version}" for name, version in self.who.versions.items())
@@ -159,18 +155,14 @@ class _Script:
 
     def _calls(self, number: int, step: Step) -> list[str]:
         """Return the lines that do a step."""
+        if (lines := self._of_layer(number, step)) is not None:
+            return lines
         writer, dy = self.writer, f"dy_{number}"
-        if step.freeze is not None:
-            return writer.freeze(wanted=step.freeze)
-        if step.reload:
-            return writer.reload()
         if step.through_update is not None:
             earlier, later = (_variable(label) for label in step.through_update)
             return writer.through_update(number, earlier, later, dy)
         if step.backward is not None:
             return writer.backward(number, self._call_named(step.backward), step.gradients, dy)
-        if step.mode is None:
-            raise CannotWrite(f"{_told(step)} (step {number}) is not written out")
         call = self._call(number, step)
         if step.differentiates:
             asked = [*(f"hvp_{name}" for name in step.hvp), *(["third_x"] if step.third else [])]
@@ -178,6 +170,50 @@ class _Script:
             return writer.derivatives(number, call, asked, dy)
         lines = writer.forward(call)
         return lines + (writer.backward(number, call, step.gradients, dy) if step.gradients else [])
+
+    def _of_layer(self, number: int, step: Step) -> list[str] | None:
+        """Return the lines of a step that is no single call: one that does something to the layer or its state."""
+        lines = None
+        if step.freeze is not None:
+            lines = self.writer.freeze(wanted=step.freeze)
+        elif step.reload:
+            lines = self.writer.reload()
+        elif step.save is not None:
+            kept = ", ".join(f'"{name}": {self.writer.read(name)}' for name in _STATE)
+            lines = [f"kept_{_identifier(step.save)} = {{{kept}}}"]
+        elif step.moves_state:
+            lines = self._put_back(step.average or (step.restore or "",))
+        elif step.converge is not None:
+            lines = self._converge(number, step, _variable(step.converge))
+        return lines
+
+    def _put_back(self, names: Sequence[str]) -> list[str]:
+        """Return the lines that put a kept state back, or the average of several."""
+        lines = []
+        for statistic in _STATE:
+            kept = [f'kept_{_identifier(name)}["{statistic}"]' for name in names]
+            array = kept[0]
+            if len(kept) > 1:
+                array = f"{statistic}_average"
+                wide = ", ".join(f"{one}.astype(np.float64)" for one in kept)
+                lines.append(f"{array} = np.mean([{wide}], axis=0).astype({kept[0]}.dtype)")
+            lines += self.writer.put(statistic, array)
+        return lines
+
+    def _converge(self, number: int, step: Step, x: str) -> list[str]:
+        """Return the loop that trains on one batch again and again, and evaluates it now and then."""
+        evaluate, train = (self.writer.forward(Call(number, x, mode)) for mode in ("evaluate", "train"))
+        return [
+            "evaluated = []",
+            f"for k in range({step.times + 1}):",
+            f"    if k % {step.every} == 0:",
+            *(f"        {line}" if line else "" for line in evaluate),
+            f"        evaluated.append(y_{number}.astype(np.float64))",
+            f"    if k < {step.times}:",
+            *(f"        {line}" if line else "" for line in train),
+            f"        trained = y_{number}.astype(np.float64) if k == 0 else trained",
+            f"mse_{number} = np.array([np.mean((one - trained) ** 2) for one in evaluated])",
+        ]
 
     def _call_named(self, name: str) -> Call:
         number, step = next((k, one) for k, one in enumerate(self.case.program, start=1) if one.name == name)
@@ -195,11 +231,12 @@ class _Script:
             wrt=frozenset(wrt),
         )  # fmt: skip
 
-    def _mse(self, number: int) -> str:
-        """Return the mean square distance of an output to an earlier one, as an array of one number."""
+    def _distance(self, number: int, name: str) -> str:
+        """Return the mean square distance of an output to an earlier one, or to a target, as an array of one number."""
         named = {step.name: k for k, step in enumerate(self.case.program, start=1)}
-        earlier = named[self.case.program[number - 1].against]
-        return f"np.array([np.mean((y_{number}.astype(np.float64) - y_{earlier}.astype(np.float64)) ** 2)])"
+        step = self.case.program[number - 1]
+        other = f"y_{named[step.against]}" if name == "mse" else _variable(step.target or "")
+        return f"np.array([np.mean((y_{number}.astype(np.float64) - {other}.astype(np.float64)) ** 2)])"
 
     def _comparison(self, number: int, name: str, outcome: Outcome) -> Iterator[str]:
         if isinstance(outcome, Raised):
@@ -211,8 +248,8 @@ class _Script:
         if outcome.dtype.name != expected.dtype and "bfloat16" not in (outcome.dtype.name, expected.dtype):
             yield f'print("{what}: expected {expected.dtype}, observed", {name}_{number}.dtype)'
             outcome = outcome.astype(expected.dtype)
-        if name == "mse":
-            yield f"mse_{number} = {self._mse(number)}"
+        if name in ("mse", "loss") and self.case.program[number - 1].converge is None:
+            yield f"{name}_{number} = {self._distance(number, name)}"
         compared = compare(outcome, expected)
         at = compared.worst if isinstance(compared, Comparison) and outcome.size else (0,) * expected.value.ndim
         clause = CLAUSES[clause_of(self.case, (number, name))]
@@ -231,14 +268,16 @@ class _Script:
 _STANDARD = frozenset({"import io", "import os", "import pickle", "import tempfile"})
 
 
-_OTHERS = {
-    "save": "keeping the state", "restore": "putting a kept state back", "average": "averaging kept states",
-    "converge": "training many times on one batch",
-}  # fmt: skip
+_STATE = ("running_mean", "running_var")
 
 
 def _variable(label: str) -> str:
     return f"x_{label}".replace(".", "_")
+
+
+def _identifier(name: str) -> str:
+    """Return the name of a kept state as a part of a variable's."""
+    return name.replace("-", "_").replace(".", "_")
 
 
 def _laid_out(name: str, array: NDArray[Any], memory: str) -> Iterator[str]:
@@ -272,20 +311,21 @@ def _guarded(number: int, lines: list[str], *, wanted: bool | None) -> Iterator[
 
 def _told(step: Step) -> str:
     """Return what a step does, in words."""
-    if step.freeze is not None:
-        return "freeze the layer" if step.freeze else "thaw the layer"
-    if step.reload:
-        return "save, and go on with what is loaded"
-    if step.through_update is not None:
-        return f"train on {step.through_update[0]}, then evaluate {step.through_update[1]}"
-    if step.backward is not None:
-        return f"the gradients of the call {step.backward}"
-    for kind, words in _OTHERS.items():
-        if getattr(step, kind) is not None:
-            return words
+    through, average = step.through_update or ("", ""), ", ".join(step.average or ())
+    known = {
+        "freeze the layer": step.freeze is True,
+        "thaw the layer": step.freeze is False,
+        "save, and go on with what is loaded": step.reload,
+        f"train on {through[0]}, then evaluate {through[1]}": step.through_update is not None,
+        f"the gradients of the call {step.backward}": step.backward is not None,
+        f"keep the state as {step.save}": step.save is not None,
+        f"put the state {step.restore} back": step.restore is not None,
+        f"put the average of the states {average} in": bool(step.average),
+        f"train on {step.converge} {step.times} times, evaluating it every {step.every}": step.converge is not None,
+    }
+    if any(known.values()):
+        return next(words for words, holds in known.items() if holds)
     doing = "train on" if step.mode == "train" else "evaluate"
     said = {"masked": step.masked, "recomputed": step.recompute, "folded": step.folded, "exported": step.exported}
     beside = [word for word, holds in said.items() if holds]
     return f"{doing} {', '.join(step.labels)}" + (f", {' and '.join(beside)}" if beside else "")
-
-

@@ -8,12 +8,13 @@ from conformance.adapters.scripts.writer import Writer
 from conformance.corpus.case import Case
 from conformance.errors import UsageError
 
-__all__ = ["WRITERS", "writer_for"]
+__all__ = ["NETWORKS", "WRITERS", "writer_for"]
 
 #: ``module:class`` below ``conformance.adapters.scripts``, by the name of the adapter without its execution.
 WRITERS = {
     "torch": "torch:Module",
     "torch-functional": "torch:Functional",
+    "torch-func": "torch:Func",
     "keras-tensorflow": "tensorflow:Keras",
     "keras-jax": "keras:KerasJax",
     "keras-torch": "keras:KerasTorch",
@@ -40,6 +41,16 @@ WRITERS = {
 }
 
 
+#: The same for those that build whole networks.
+NETWORKS = {
+    "torch": "networks:TorchNetwork",
+    "keras-tensorflow": "networks:KerasNetwork",
+    "keras-jax": "networks:KerasJaxNetwork",
+    "flax-linen": "networks:LinenNetwork",
+    "flax-linen-two-pass": "networks:LinenTwoPassNetwork",
+}
+
+
 def writer_for(adapter: str, case: Case, held: frozenset[str]) -> Writer:
     """Return what writes the calls of an adapter.
 
@@ -52,7 +63,11 @@ def writer_for(adapter: str, case: Case, held: frozenset[str]) -> Writer:
             f"how the calls of {adapter} are written is not known here",
             hint=f"known are {', '.join(WRITERS)}; `conformance run --case {case.id!r} --adapter {adapter}` asks it",
         )
-    module, _, kind = WRITERS[name].partition(":")
+    if case.network is not None and name not in NETWORKS:
+        raise UsageError(
+            f"{case.id} asks a whole network, which {adapter} does not build", hint=f"these do: {', '.join(NETWORKS)}"
+        )
+    module, _, kind = (WRITERS if case.network is None else NETWORKS)[name].partition(":")
     made = getattr(importlib.import_module(f"conformance.adapters.scripts.{module}"), kind)
     writer = made(case, held, execution or "eager")
     assert isinstance(writer, Writer)

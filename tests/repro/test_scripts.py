@@ -18,6 +18,7 @@ from conformance.corpus.case import Case
 from conformance.corpus.inputs import generate
 from conformance.corpus.load import load_corpus
 from conformance.engine.cell import question_of
+from conformance.errors import UsageError
 from conformance.host.environment import host_environment
 from conformance.host.observation import Observation
 from conformance.host.session import HostSession
@@ -27,7 +28,8 @@ from conformance.repro.writers import WRITERS, writer_for
 
 #: Every adapter whose calls are written down; a few executions beside the eager ones.
 ADAPTERS = [*WRITERS, "flax-linen:jit", "keras-tensorflow:graph"]
-#: Training with gradients, evaluating, several steps, another rank, another dtype, memory that is not contiguous.
+#: Training with gradients, evaluating, several steps, another rank, another dtype, memory that is not contiguous; a
+#: layer saved and loaded, states averaged, a loss, a convergence, whole networks.
 CASES = [
     "state_moves/backward-after-both[dtype=float32]",
     "state_moves/backward-after-both[dtype=float64]",
@@ -36,6 +38,13 @@ CASES = [
     "layout/memory-in-evaluate[memory=strided]",
     "frozen/training[dtype=float32]",
     "gradients_train/alone[gradient=x]",
+    "saving/evaluate-after-loading[dtype=float32,shape=5x3]",
+    "scenarios/siamese/two-batches[keeps=average,dtype=float32]",
+    "scenarios/training-loss/nothing-learnt[momentum=0.1,dtype=float32]",
+    "scenarios/convergence/curve[momentum=0.3,dtype=float32]",
+    "scenarios/networks/outputs[dtype=float32]",
+    "scenarios/networks/convergence[dtype=float64]",
+    "scenarios/networks/second-derivatives[dtype=float32]",
 ]
 RUN = """
 import contextlib, io, pickle, runpy, sys, warnings
@@ -69,7 +78,7 @@ def written(adapter: str, case: Case, session: HostSession) -> tuple[str, Observ
     held = frozenset(name for name in question.arrays if ":" not in name)
     try:
         return script(writer_for(adapter, case, held), session.implementation, question, seen), seen
-    except CannotWrite:
+    except (CannotWrite, UsageError):
         return None
 
 

@@ -16,11 +16,16 @@ class Linen(JaxWriter):
         "running_var": '["batch_stats"]["var"]',
     }  # fmt: skip
     fast: str | None = None
+    settable = True
 
     @property
     def own_imports(self) -> Lines:
         """Import linen."""
-        return ["import flax.linen as nn"]
+        return _with_serialization(self, ["import flax.linen as nn"])
+
+    def reload(self) -> Lines:
+        """Write the variables to bytes and read them back."""
+        return _RELOADED
 
     def make(self) -> Lines:
         """Make the module; its variables are those given, else its own."""
@@ -65,11 +70,16 @@ class Nnx(JaxWriter):
     """A module, split into its definition and its variables."""
 
     places = {"gamma": '["scale"]', "beta": '["bias"]', "running_mean": '["mean"]', "running_var": '["var"]'}  # noqa: RUF012
+    settable = True
 
     @property
     def own_imports(self) -> Lines:
         """Import nnx."""
-        return ["from flax import nnx"]
+        return _with_serialization(self, ["from flax import nnx"])
+
+    def reload(self) -> Lines:
+        """Write the variables to bytes and read them back."""
+        return _RELOADED
 
     def make(self) -> Lines:
         """Make the module and take its variables out."""
@@ -105,6 +115,18 @@ class Nnx(JaxWriter):
             "    return call(variables, x, use_running_average=True)[0]",
             "",
         ]
+
+
+_RELOADED = [
+    "written = flax.serialization.to_bytes(variables)",
+    "variables = flax.serialization.from_bytes(variables, written)",
+    "variables = jax.tree.map(jnp.asarray, variables)",
+]
+
+
+def _with_serialization(writer: JaxWriter, imports: Lines) -> Lines:
+    reloads = any(step.reload for step in writer.case.steps)
+    return [*(["import flax.serialization"] if reloads else []), *imports]
 
 
 def _broken(line: str, width: int = 110) -> Lines:

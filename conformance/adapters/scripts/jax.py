@@ -17,6 +17,8 @@ class JaxWriter(Writer):
     places: dict[str, str]
     #: Whether calls round otherwise under ``jax.vjp``, by which the suite makes all of them.
     always_differentiated = False
+    #: Whether ``variables`` holds all that there is of the state, at its ``places``.
+    settable = False
     _64 = 'jax.config.update("jax_enable_x64", True)'
 
     @property
@@ -74,6 +76,13 @@ class JaxWriter(Writer):
     def read(self, name: str) -> str:
         """Read the variable."""
         return self.plain(f"variables{self.places[name]}", name)
+
+    def put(self, name: str, array: str) -> Lines:
+        """Replace the value."""
+        if not self.settable:
+            return super().put(name, array)
+        place = f"variables{self.places[name]}"
+        return [f"{place} = jnp.array({array}, {place}.dtype)"]
 
     def through_update(self, number: int, earlier: str, later: str, dy: str) -> Lines:
         """Differentiate a function of the first batch."""

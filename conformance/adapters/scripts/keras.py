@@ -25,7 +25,8 @@ class KerasLayer(Writer):
     @property
     def keras_imports(self) -> Lines:
         """Choose the backend before Keras is imported."""
-        return ["import os", f'os.environ["KERAS_BACKEND"] = "{self.backend}"', "import keras"]
+        beside = ["import tempfile"] if any(step.reload for step in self.case.steps) else []
+        return ["import os", *beside, f'os.environ["KERAS_BACKEND"] = "{self.backend}"', "import keras"]
 
     def constructor(self) -> str:
         """Return the class of the layer."""
@@ -54,6 +55,28 @@ class KerasLayer(Writer):
               if name in self.held),
         ]  # fmt: skip
 
+    def reloaded(self) -> Lines:
+        """Save the weights of a model of this layer, and load them into a new one."""
+        free = ("None",) * (self.layer.rank - 2)
+        inner = (*free, str(self.layer.channels)) if self.last else (str(self.layer.channels), *free)
+        shape = f"({', '.join(inner)},)"
+        model = f"{self.library}.Sequential([{self.library}.Input({shape}), layer])"
+        return [
+            "with tempfile.TemporaryDirectory() as folder:",
+            '    file = folder + "/layer.weights.h5"',
+            f"    {model}.save_weights(file)",
+            *(f"    {line}" for line in self.made_new()),
+            f"    {model}.load_weights(file)",
+        ]
+
+    def made_new(self) -> Lines:
+        """Make a layer that is given no values."""
+        held, self.held = self.held, frozenset()
+        try:
+            return KerasLayer.made(self)
+        finally:
+            self.held = held
+
     def given(self, name: str) -> str:
         """Return what a variable is assigned; Keras casts it to the variable's dtype."""
         return name
@@ -63,6 +86,7 @@ class KerasJax(KerasLayer, JaxWriter):
     """``keras.layers.BatchNormalization`` on JAX, its variables as values."""
 
     backend = "jax"
+    settable = True
 
     @property
     def places(self) -> dict[str, str]:  # type: ignore[override]
@@ -113,10 +137,19 @@ class KerasJax(KerasLayer, JaxWriter):
 
     def build(self) -> Lines:
         """Remember the parameters: a frozen layer no longer lists them as trainable."""
-        names = [f"layer.{name}" for name in ("gamma", "beta") if getattr(self.layer, name)]
         lines = super().build()
         at = next(k for k, line in enumerate(lines) if line.startswith("variables = {"))
-        return [*lines[:at], f"parameters = [{', '.join(names)}]", *lines[at:]]
+        return [*lines[:at], *self.parameters(), *lines[at:]]
+
+    def parameters(self) -> Lines:
+        """Return the line that lists the parameters."""
+        names = [f"layer.{name}" for name in ("gamma", "beta") if getattr(self.layer, name)]
+        return [f"parameters = [{', '.join(names)}]"]
+
+    def reload(self) -> Lines:
+        """Assign the values, save the weights, and take them out of a new layer that has loaded them."""
+        lines = [f"layer.{self.attributes[name]}.assign(variables{place})" for name, place in self.places.items()]
+        return [*lines, *self.reloaded(), *self.parameters(), *self.taken_out()]
 
     def freeze(self, *, wanted: bool) -> Lines:
         """Make the layer untrainable, or trainable again."""
@@ -153,6 +186,14 @@ class KerasTorch(KerasLayer, TorchWriter):
     def read(self, name: str) -> str:
         """Copy the variable: it may be overwritten."""
         return self.plain(f"{self.names[name]}.detach()") + ".copy()"
+
+    def put(self, name: str, array: str) -> Lines:
+        """Assign the variable."""
+        return [f"layer.{self.attributes[name]}.assign({array})"]
+
+    def reload(self) -> Lines:
+        """Save the weights and load them into a new layer."""
+        return self.reloaded()
 
     def backward(self, number: int, call: Call, wrt: Sequence[str], dy: str) -> Lines:
         """Differentiate the graph by what the layer trains."""

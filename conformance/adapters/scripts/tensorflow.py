@@ -86,6 +86,10 @@ class TensorFlowWriter(Writer):
         """Read the variable."""
         return self.plain(self.names[name])
 
+    def put(self, name: str, array: str) -> Lines:
+        """Assign the variable."""
+        return [f"{self.names[name]}.assign(tf.cast({array}, {self.names[name]}.dtype))"]
+
     def through_update(self, number: int, earlier: str, later: str, dy: str) -> Lines:
         """Train and evaluate under one tape."""
         if self.execution != "eager":
@@ -203,6 +207,10 @@ class Keras(KerasLayer, TensorFlowWriter):
         """Return Keras' own."""
         return "keras.remat"
 
+    def reload(self) -> Lines:
+        """Save the weights and load them into a new layer."""
+        return [*self.reloaded(), *self.traced()]
+
     def freeze(self, *, wanted: bool) -> Lines:
         """Make the layer untrainable, or trainable again; what was traced is traced anew."""
         return [f"layer.trainable = {not wanted}", *self.traced()]
@@ -217,7 +225,8 @@ class _Keras2(Keras):
     @property
     def imports(self) -> Lines:
         """Import Keras 2."""
-        return ["import tensorflow as tf", "import tf_keras"]
+        beside = ["import tempfile"] if any(step.reload for step in self.case.steps) else []
+        return [*beside, "import tensorflow as tf", "import tf_keras"]
 
     def options(self) -> dict[str, str | None]:
         """Say whether the kernel is fused."""
@@ -261,7 +270,8 @@ class _Functions(TensorFlowWriter):
     @property
     def imports(self) -> Lines:
         """Import TensorFlow."""
-        return ["import tensorflow as tf"]
+        beside = ["import tempfile"] if any(step.reload for step in self.case.steps) else []
+        return [*beside, "import tensorflow as tf"]
 
     def variables(self) -> Lines:
         """Make the variables, under the names of the arrays that they are made from."""
@@ -279,6 +289,19 @@ class _Functions(TensorFlowWriter):
     def call_of(self, mode: str, x: str) -> str:
         """Call the function that the script defines."""
         return f"batch_norm({x}, training={mode == 'train'})"
+
+
+    def reload(self) -> Lines:
+        """Save the variables by a checkpoint, and restore them into new ones."""
+        names = [name for name in self.names if name.startswith("running") or getattr(self.layer, name)]
+        kept = f"tf.train.Checkpoint({', '.join(f'{name}={name}' for name in names)})"
+        return [
+            "with tempfile.TemporaryDirectory() as folder:",
+            f'    path = {kept}.write(folder + "/layer")',
+            *(f"    {name} = tf.Variable(tf.zeros_like({name}))" for name in names),
+            f"    {kept}.read(path).assert_consumed()",
+            *self.traced(),
+        ]
 
 
 class Nn(_Functions):

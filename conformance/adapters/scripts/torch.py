@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from conformance.adapters.scripts.writer import Call, CannotWrite, Lines, Writer, arguments, tuple_of
 
-__all__ = ["Functional", "Module", "TorchWriter"]
+__all__ = ["Func", "Functional", "Module", "TorchWriter"]
 
 _MODULES = {2: "BatchNorm1d", 3: "BatchNorm1d", 4: "BatchNorm2d", 5: "BatchNorm3d"}
 
@@ -56,6 +56,10 @@ class TorchWriter(Writer):
     def read(self, name: str) -> str:
         """Copy the buffer: the next call overwrites it."""
         return f"{self.plain(self.names[name])}.copy()"
+
+    def put(self, name: str, array: str) -> Lines:
+        """Overwrite the buffer."""
+        return [f"{self.names[name]}.copy_(torch.from_numpy({array}))"]
 
     def through_update(self, number: int, earlier: str, later: str, dy: str) -> Lines:
         """Train on one batch, evaluate another, ask for the gradient by the first."""
@@ -269,3 +273,70 @@ class Functional(TorchWriter):
         """Call the function on clones."""
         given = self.called(call, "x")
         return [f"return {given}".replace("mean, var", "mean.clone(), var.clone()")]
+
+
+class Func(Module):
+    """The module by ``torch.func.functional_call``, its parameters and buffers as values."""
+
+    def build(self) -> Lines:
+        """Make the module and a function of its values."""
+        if self.execution == "vmap":
+            raise CannotWrite("two layers at once, as under torch.vmap, are not written out")
+        return [
+            *super().build(),
+            "parameters = {name: one.detach() for name, one in layer.named_parameters()}",
+            "",
+            "",
+            "def call(parameters, x):",
+            "    moved = {name: buffer.clone() for name, buffer in layer.named_buffers()}",
+            "    return torch.func.functional_call(layer, {**parameters, **moved}, (x,)), moved",
+            "",
+        ]
+
+    def forward(self, call: Call) -> Lines:
+        """Keep the pullback, and take over the buffers that the call has moved."""
+        if call.recompute:
+            raise CannotWrite("torch.utils.checkpoint does not go with torch.func")
+        n = call.number
+        return [
+            *self.mode(call.mode),
+            f"out_{n}, pullback_{n}, moved = torch.func.vjp(call, parameters, {self.tensor(call.x)}, has_aux=True)",
+            "for name, buffer in layer.named_buffers():",
+            "    buffer.copy_(moved[name])",
+            f"y_{n} = {self.array(f'out_{n}.detach()')}",
+        ]
+
+    def backward(self, number: int, call: Call, wrt: Sequence[str], dy: str) -> Lines:
+        """Pull the upstream gradient back."""
+        if {"running_mean", "running_var"} & set(wrt):
+            raise CannotWrite("the gradient by running statistics is not written out")
+        torch_names = {"gamma": "weight", "beta": "bias"}
+        lines = [f"grads, grad_x = pullback_{call.number}({self.tensor(dy)})"]
+        for name in wrt:
+            taken = self.array("grad_x") if name == "x" else self.plain(f'grads["{torch_names[name]}"]')
+            lines.append(f"d{name}_{number} = {taken}")
+        return lines
+
+    def through_update(self, number: int, earlier: str, later: str, dy: str) -> Lines:
+        """Say that this is not written out."""
+        raise CannotWrite("the gradient through the update is not written out for torch.func")
+
+    def derivatives(self, number: int, call: Call, asked: Sequence[str], dy: str) -> Lines:
+        """Push directions through ``torch.func.grad`` and through the call; in the input only."""
+        if any(name in ("hvp_gamma", "hvp_dy") for name in asked):
+            raise CannotWrite("of higher derivatives only those in x are written out for torch.func")
+        n = number
+        written = {"hvp_x": "along(gradient)(x)", "third_x": "along(along(gradient))(x)"}
+        lines = [
+            *self.mode(call.mode),
+            f"x, upstream, v = {self.tensor(call.x)}, {self.tensor(dy)}, {self.tensor(f'v_x_{n}')}",
+            "",
+            "",
+            "def along(function):",
+            "    return lambda x: torch.func.jvp(function, (x,), (v,))[1]",
+            "",
+            "",
+            "gradient = torch.func.grad(lambda x: (call(parameters, x)[0] * upstream).sum())",
+            *(f"{name}_{n} = {self.array(f'{text}.detach()')}" for name, text in written.items() if name in asked),
+        ]
+        return lines + (self.forward_mode(n, call, asked) if any(name.startswith("jvp") for name in asked) else [])

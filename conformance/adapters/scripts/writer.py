@@ -83,6 +83,10 @@ class Writer(ABC):
         """Return the lines that save the layer and go on with a new one that has loaded it."""
         raise CannotWrite("saving and loading is not written out")
 
+    def put(self, name: str, array: str) -> Lines:
+        """Return the lines that overwrite a running statistic by a NumPy array, which ``read`` has given before."""
+        raise CannotWrite("putting a kept state back is not written out")
+
     def through_update(self, number: int, earlier: str, later: str, dy: str) -> Lines:
         """Return the lines that set ``dx_earlier_NUMBER``: train, evaluate, differentiate by the first input."""
         raise CannotWrite("the gradient through the update is not written out")
