@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-__all__ = ["NAMINGS", "Naming", "naming_of"]
+__all__ = ["NAMINGS", "WITHOUT_STATE", "Naming", "naming_of"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,7 +13,8 @@ class Naming:
 
     ``momentum_weighs`` is what its number weighs, the ``new`` batch or the ``old`` state; a default is ``None`` where
     the argument has to be given. ``layout`` is where it finds the channels: ``second``, ``last`` or ``either``.
-    ``note`` says what else belongs to its state.
+    ``note`` says what else belongs to its state, ``update`` how its users keep the running statistics where nothing
+    that is called does.
     """
 
     constructor: str
@@ -29,12 +30,14 @@ class Naming:
     running_var: str
     layout: str
     note: str = ""
+    update: str = ""
 
     def constructed(self, momentum: float, epsilon: float, channels: int | None) -> str:
         """Return the call of the constructor; ``momentum`` is the weight of the new batch."""
         given = momentum if self.momentum_weighs == "new" else 1 - momentum
         size = [] if self.channels is None else [str(channels) if channels is not None else self.channels]
-        arguments = [*size, f"{self.momentum}={given:.10g}", f"{self.epsilon}={epsilon:g}"]
+        moving = [] if self.update else [f"{self.momentum}={given:.10g}"]
+        arguments = [*size, *moving, f"{self.epsilon}={epsilon:g}"]
         return f"{self.constructor}({', '.join(arguments)})"
 
     @property
@@ -99,6 +102,27 @@ _TINYGRAD = Naming(
     momentum_default=0.1, epsilon="eps", epsilon_default=1e-5, gamma="weight", beta="bias",
     running_mean="running_mean", running_var="running_var", layout="second",
 )  # fmt: skip
+_KERAS_2 = replace(_KERAS, constructor="tf_keras.layers.BatchNormalization")
+_KERAS_V1 = replace(_KERAS, constructor="tf.compat.v1.keras.layers.BatchNormalization")
+_TORCH_FUNCTION = Naming(
+    constructor="torch.nn.functional.batch_norm", channels=None, momentum="momentum", momentum_weighs="new",
+    momentum_default=0.1, epsilon="eps", epsilon_default=1e-5, gamma="weight", beta="bias",
+    running_mean="running_mean", running_var="running_var", layout="second",
+    note="every call is given the tensors, and training=; in train it overwrites the two of the state",
+)  # fmt: skip
+_TF_FUSED = Naming(
+    constructor="tf.compat.v1.nn.fused_batch_norm", channels=None, momentum="exponential_avg_factor",
+    momentum_weighs="new", momentum_default=1.0, epsilon="epsilon", epsilon_default=1e-3, gamma="scale", beta="offset",
+    running_mean="mean", running_var="variance", layout="either",
+    note="a call in training returns the new mean and variance; they are yours to keep",
+)  # fmt: skip
+_TF_FUNCTIONS = Naming(
+    constructor="tf.nn.batch_normalization", channels=None, momentum="weight", momentum_weighs="new",
+    momentum_default=None, epsilon="variance_epsilon", epsilon_default=None, gamma="scale", beta="offset",
+    running_mean="mean", running_var="variance", layout="either",
+    update="held.assign(held * (1 - weight) + batch * weight)",
+    note="it knows no training: tf.nn.moments gives the statistics of a batch",
+)  # fmt: skip
 _ONNX = Naming(
     constructor="BatchNormalization", channels=None, momentum="momentum", momentum_weighs="old", momentum_default=0.9,
     epsilon="epsilon", epsilon_default=1e-5, gamma="scale", beta="B", running_mean="input_mean",
@@ -114,10 +138,16 @@ _FORMULAS = Naming(
 NAMINGS: dict[str, Naming] = {
     "numpy": _FORMULAS,
     "torch": _TORCH,
+    "torch-functional": _TORCH_FUNCTION,
     "torch-func": _TORCH,
     "keras-tensorflow": _KERAS,
     "keras-jax": _KERAS,
     "keras-torch": _KERAS,
+    "tf-keras-fused": _KERAS_2,
+    "tf-keras-unfused": _KERAS_2,
+    "tf-keras-v1": _KERAS_V1,
+    "tensorflow-fused": _TF_FUSED,
+    "tensorflow-nn": _TF_FUNCTIONS,
     "flax-linen": _LINEN,
     "flax-linen-two-pass": _LINEN,
     "flax-nnx": _NNX,
@@ -132,6 +162,12 @@ NAMINGS: dict[str, Naming] = {
     "onnx-reference-14": _ONNX,
     "onnx-reference-15": _ONNX,
     "onnxruntime": _ONNX,
+}
+
+
+#: Why a layer cannot be carried to or from some that come with the suite.
+WITHOUT_STATE = {
+    "stax": "stax.BatchNorm keeps no running statistics, but evaluates with its batch: there is no state to carry",
 }
 
 

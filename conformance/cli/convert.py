@@ -7,7 +7,7 @@ import sys
 from contextlib import closing
 
 from conformance.adapters import registry
-from conformance.adapters.naming import NAMINGS, Naming, naming_of
+from conformance.adapters.naming import NAMINGS, WITHOUT_STATE, Naming, naming_of
 from conformance.cli.asking import answered, started
 from conformance.convert.prove import case_of, prove
 from conformance.convert.recipe import Recipe, recipe
@@ -59,6 +59,8 @@ def execute(arguments: argparse.Namespace) -> int:
 
 def _naming(name: str) -> Naming:
     naming = naming_of(name)
+    if (why := WITHOUT_STATE.get(name.partition(":")[0])) is not None:
+        raise UsageError(why, hint="its parameters are beta and gamma, shape (channels,), as they are")
     if naming is None:
         registry.find(name)
         raise UsageError(f"the names of {name} are not written down", hint=f"known are {', '.join(NAMINGS)}")
@@ -94,7 +96,10 @@ def _text(made: Recipe, *, compared: bool = False) -> str:
 
 def _proof(question: Question, sides: list[Observation]) -> tuple[str, bool]:
     shape = question.case.shape
-    lines = [f"Proved on inputs of shape {shape}: largest distance, distance predicted from the dialects, rounding"]
+    lines = [
+        f"Proved by running both on inputs of shape {shape}, from the state carried over:",
+        f"  {'':<26} {'':<13} {'apart by':<10} {'predicted':<10} {'rounding':<9}",
+    ]
     fine = True
     for one in prove(question, *sides):
         verdict = "as predicted" if one.fits else "NOT as predicted"

@@ -58,39 +58,51 @@ def recipe(
 
 
 def _lines(one: Naming, other: Naming, weight: float, epsilon: float, channels: int | None) -> Iterator[str]:
-    yield f"from       {one.constructed(weight, epsilon, channels)}"
-    yield f"to         {other.constructed(weight, epsilon, channels)}"
-    if one.momentum_weighs != other.momentum_weighs:
-        words = {"new": "the new batch", "old": "the old state"}
-        yield (
-            f"momentum   {one.momentum} weighs {words[one.momentum_weighs]}, {other.momentum} "
-            f"{words[other.momentum_weighs]}: {other.momentum} = 1 - {one.momentum}"
-        )
-    else:
-        yield f"momentum   the same number: {one.momentum} -> {other.momentum}"
+    yield _line("from", one.constructed(weight, epsilon, channels))
+    yield _line("to", other.constructed(weight, epsilon, channels))
+    yield _line("momentum", _momentum(one, other, weight))
     default = other.epsilon_default
     if default is not None and default != epsilon:
-        yield f"epsilon    give it: at the target's default, {default:g}, the same tensors give other outputs"
+        yield _line("epsilon", f"give it: at the target's default, {default:g}, the same tensors give other outputs")
     for name in ("gamma", "beta", "running_mean", "running_var"):
-        yield f"{name:<12} {getattr(one, name)} -> {getattr(other, name)}, shape (channels,), as it is"
-    yield _layout(one, other)
+        yield _line(name, f"{getattr(one, name)} -> {getattr(other, name)}, shape (channels,), as it is")
+    yield _line("layout", _layout(one, other))
+
+
+def _line(name: str, said: str) -> str:
+    return f"{name:<13} {said}"
+
+
+def _momentum(one: Naming, other: Naming, weight: float) -> str:
+    """Return how the number of one side becomes that of the other."""
+    numbers = [weight if naming.momentum_weighs == "new" else 1 - weight for naming in (one, other)]
+    said = f"{one.momentum}={numbers[0]:.10g} -> {other.momentum}={numbers[1]:.10g}"
+    if one.momentum_weighs == other.momentum_weighs:
+        return f"{said}: both weigh {_WEIGHED[one.momentum_weighs]}"
+    told = f"the former weighs {_WEIGHED[one.momentum_weighs]}, the latter {_WEIGHED[other.momentum_weighs]}"
+    return f"{said}, which is 1 minus it: {told}"
+
+
+_WEIGHED = {"new": "the new batch", "old": "the old state"}
 
 
 def _layout(one: Naming, other: Naming) -> str:
     if one.layout == other.layout and one.layout != "either":
-        return f"layout     both have the channels {one.layout}: nothing to move"
+        return f"both have the channels {one.layout}: nothing to move"
     if "either" in (one.layout, other.layout):
         free, fixed = (one, other) if one.layout == "either" else (other, one)
-        where = {"second": "axis=1", "last": "axis=-1", "either": "the same axis on both sides"}[fixed.layout]
-        return f"layout     {free.constructor} takes either: {where} keeps the arrays as they are"
+        where = {"second": "the second", "last": "the last", "either": "the same on both sides"}[fixed.layout]
+        return f"{free.constructor} takes the channels on either axis: tell it {where}, and move no array"
     axes = "1 to the last" if one.layout == "second" else "-1 to 1"
-    return f"layout     move the channels of every input and output from axis {axes}"
+    return f"move the channels of every input and output from axis {axes}"
 
 
 def _states(one: Naming, other: Naming) -> Iterator[str]:
     for naming in dict.fromkeys((one, other)):
         if naming.note:
-            yield f"beside     {naming.constructor}: {naming.note}"
+            yield _line("beside", f"{naming.constructor}: {naming.note}")
+        if naming.update:
+            yield _line("beside", f"{naming.constructor}: your own code moves the state: {naming.update}")
 
 
 def _lost(one: Dialect, other: Dialect, n: int) -> Iterator[str]:

@@ -51,7 +51,7 @@ def test_conventions_are_told() -> None:
     made = recipe(*pair("torch", "keras-tensorflow"), dialects=None)
     assert 0.1 == made.momentum
     assert any("momentum=0.9" in line and "epsilon=1e-05" in line for line in made.lines)
-    assert any("1 - momentum" in line for line in made.lines)
+    assert any("momentum=0.1 -> momentum=0.9, which is 1 minus it" in line for line in made.lines)
 
 
 def test_effect_of_the_estimator() -> None:
@@ -123,7 +123,7 @@ def test_command(capsys: pytest.CaptureFixture[str]) -> None:
     ("arguments", "said"),
     [
         (["numpy", "nobody"], "no adapter is named"),
-        (["numpy", "stax"], "the names of stax are not written down"),
+        (["numpy", "stax"], "there is no state to carry"),
         (["numpy", "numpy", "--momentum", "1.5"], "expected 0 to 1"),
         (["numpy", "numpy", "--epsilon", "0"], "expected more than 0"),
         (["numpy", "numpy", "--values", "1"], "expected at least 2"),
