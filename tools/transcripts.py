@@ -31,7 +31,7 @@ def _commands(name: str) -> tuple[tuple[str, ...], ...]:
     target = "keras-tensorflow" if name == "torch" else "torch"
     return (
         ("identify", name), ("convert", name, target, "--values", "8"), ("explain", _CASE, name),
-        ("explain", "how-often", "--implementation", name), ("repro", _CASE, name),
+        ("explain", "updates", "--implementation", name), ("repro", _CASE, name),
     )  # fmt: skip
 
 

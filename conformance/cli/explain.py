@@ -22,9 +22,9 @@ from conformance.errors import UsageError
 from conformance.host.observation import Outcome
 from conformance.questions.answer import observed, predicted, render
 from conformance.questions.nearest import compared, words
-from conformance.questions.topics import TOPICS, Topic
 from conformance.results.read import Results, read_results
 from conformance.results.rows import FAILING, CellRow, ImplementationRow
+from conformance.topics.table import Topic, topics
 from conformance.verdict.deviations import load_deviations
 
 __all__ = ["SUMMARY", "configure", "execute"]
@@ -65,19 +65,20 @@ def execute(arguments: argparse.Namespace) -> int:
 
 
 def _list() -> str:
-    width = max(map(len, TOPICS))
-    lines = [f"{name:{width}}  {topic.question}" for name, topic in TOPICS.items()]
+    width = max(len(topic.name) for topic in topics())
+    lines = [f"{topic.name:{width}}  {topic.question}" for topic in topics()]
     return "\n".join([*lines, "", "conformance explain TOPIC [--implementation NAME ...] answers one",
                       "conformance explain CASE IMPLEMENTATION explains a cell", ""])  # fmt: skip
 
 
 def _named(name: str) -> Topic:
-    if name in TOPICS:
-        return TOPICS[name]
+    known = {topic.name: topic for topic in topics()}
+    if name in known:
+        return known[name]
     if "/" in name:
         raise UsageError(f"{name} is a case: on which implementation?", hint=f"conformance explain {name!r} torch")
-    near = difflib.get_close_matches(name, TOPICS, n=2, cutoff=0.4)
-    meant = f"did you mean {' or '.join(near)}?" if near else f"topics are {', '.join(TOPICS)}"
+    near = difflib.get_close_matches(name, known, n=2, cutoff=0.4)
+    meant = f"did you mean {' or '.join(near)}?" if near else f"topics are {', '.join(known)}"
     raise UsageError(f"no topic is named {name!r}", hint=meant)
 
 
@@ -87,7 +88,7 @@ def _topic(topic: Topic, adapters: list[str]) -> str:
     seen = {}
     for name in adapters:
         with closing(started(name)) as session:
-            found = answered(topic.case, session)
+            found = answered(topic.asked.question(), session)
             seen[name] = f"lacks it: {found.unsupported}" if found.unsupported is not None else found
     return render(topic, observed(topic, seen))
 

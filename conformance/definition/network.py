@@ -26,21 +26,24 @@ _DRAWS = 6
 _DRAWN = 2.0**-32
 
 
-def simulate_network(case: Case, arrays: Mapping[str, Array], rules: Rules) -> Prediction:
+def simulate_network(
+    case: Case, arrays: Mapping[str, Array], rules: Rules, *, measured: bool = True
+) -> Prediction:
     """Predict all quantities of a case that asks a network.
 
     Bounds are measured: the whole program is run ``_DRAWS`` times with every operation erring by one rounding
     (``noise``). The root mean square of what that moves, element-wise, but at least that of its row, is multiplied
     by twice the growth of the longest sum. What a rounding moves is in proportion to it: those of float64 are drawn
-    larger, and what they move is scaled.
+    larger, and what they move is scaled. Unless ``measured``, values are those of float64, without bounds.
     """
     assert case.network is not None
     layer = kept_constants(case.layer, rules.dialect)
-    wide: Any = np.longdouble if "float64" in (layer.dtype, layer.param_dtype) else np.float64
+    wide: Any = np.longdouble if measured and "float64" in (layer.dtype, layer.param_dtype) else np.float64
     precision = working_precision(case, rules, wide)
     exact = _Run.of(case, arrays, rules, wide, lambda values: values)
     unit = max(precision.unit, _DRAWN)
-    draws = [_Run.of(case, arrays, rules, np.float64, Source(unit, seed).noisy) for seed in range(1, _DRAWS + 1)]
+    seeds = range(1, _DRAWS + 1) if measured else ()
+    draws = [_Run.of(case, arrays, rules, np.float64, Source(unit, seed).noisy) for seed in seeds]
     rows = max(array.shape[0] for name, array in arrays.items() if name.startswith("x:"))
     measure = _Measure(precision, max(rows, case.network.width), precision.unit / unit)
     writer = Writer(layer, precision)
@@ -72,6 +75,8 @@ class _Measure:
     scale: float
 
     def __call__(self, exact: Array, draws: Sequence[Array]) -> Array:
+        if not draws:
+            return np.zeros((2, *exact.shape))
         moved = np.stack([draw - exact for draw in draws])
         size = np.sqrt((moved * moved).mean(axis=0))
         row = np.sqrt((size * size).mean(axis=-1, keepdims=True))

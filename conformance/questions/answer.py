@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from conformance.definition.dialect import UNDECLARED, Dialect, choices, options
 from conformance.definition.prediction import Expected, Key
 from conformance.definition.rules import Rules
-from conformance.host.observation import Observation, Raised
-from conformance.questions.topics import Shown, Topic
+from conformance.host.observation import UNSUPPORTED, Observation, Raised
+from conformance.topics.table import Shown, Topic
 from conformance.verdict.oracle import Question
 
 __all__ = ["observed", "predicted", "render"]
@@ -25,24 +25,25 @@ Numbers = Mapping[str, str]
 
 def predicted(topic: Topic) -> dict[str, dict[str, str]]:
     """Return the numbers by what is shown, then by the dialect that the oracle is asked under."""
-    table: dict[str, dict[str, str]] = {one.said: {} for one in topic.shown}
-    for name, changes in topic.dialects.items():
+    asked, case = topic.asked, topic.asked.question()
+    table: dict[str, dict[str, str]] = {one.label: {} for one in asked.shown}
+    for name, changes in asked.under.items():
         typed: dict[str, Any] = dict(changes)
-        epsilon = float(typed.pop("epsilon", topic.case.epsilon))
-        question = Question(msgspec.structs.replace(topic.case, epsilon=epsilon))
+        epsilon = float(typed.pop("epsilon", case.epsilon))
+        question = Question(msgspec.structs.replace(case, epsilon=epsilon))
         found = question.predict(Rules(dialect=replace(_DETERMINED, **typed)))
         arrays = {key: one.value for key, one in found.items() if isinstance(one, Expected)}
-        for one in topic.shown:
-            table[one.said][name] = _number(one, arrays)
+        for one in asked.shown:
+            table[one.label][name] = _number(one, arrays)
     return table
 
 
 def observed(topic: Topic, seen: Mapping[str, Observation | str]) -> dict[str, dict[str, str]]:
     """Return the numbers by what is shown, then by implementation; a text stands for one that did not answer."""
-    table: dict[str, dict[str, str]] = {one.said: {} for one in topic.shown}
+    table: dict[str, dict[str, str]] = {one.label: {} for one in topic.asked.shown}
     for name, observation in seen.items():
-        for one in topic.shown:
-            table[one.said][name] = _told(one, observation)
+        for one in topic.asked.shown:
+            table[one.label][name] = _told(one, observation)
     return table
 
 
@@ -51,7 +52,7 @@ def _told(shown: Shown, observation: Observation | str) -> str:
         return observation
     failed = observation.outcomes.get((shown.step, "outcome"), observation.outcomes.get((0, "outcome")))
     if isinstance(failed, Raised):
-        return f"raises {failed.type}"
+        return f"cannot be asked: {failed.message}" if failed.type == UNSUPPORTED else f"raises {failed.type}"
     arrays = {key: one for key, one in observation.outcomes.items() if not isinstance(one, Raised)}
     return _number(shown, arrays)
 
@@ -67,7 +68,7 @@ def _number(shown: Shown, arrays: Mapping[Key, NDArray[Any]]) -> str:
     if shown.reduced == "largest":
         largest = float(np.abs(values).max())
         return f"{largest:.6g}" if largest > _ROUNDING else f"{largest:.2g} (rounding)" if largest else "0"
-    return f"{values.reshape(-1)[0]:.7g}"
+    return f"{values.reshape(-1)[-1 if shown.reduced == 'last' else 0]:.7g}"
 
 
 def render(topic: Topic, table: Mapping[str, Numbers]) -> str:
@@ -77,8 +78,9 @@ def render(topic: Topic, table: Mapping[str, Numbers]) -> str:
         lines.append(f"  {said}")
         width = max(map(len, numbers))
         lines += [f"    {name:{width}}  {number}" for name, number in numbers.items()]
-    if topic.pattern:
-        lines += ["", f"Asked of every implementation by the cases {topic.pattern}"]
+    lines += ["", f"Asked of every implementation by the cases {', '.join(topic.cases)}"]
+    if topic.source:
+        lines.append(f"The thread that asked: {topic.source}")
     return "\n".join(lines) + "\n"
 
 

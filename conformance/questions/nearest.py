@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from conformance.corpus.case import Case
 from conformance.definition.dialect import Dialect
-from conformance.definition.prediction import Expected, Key
+from conformance.definition.network import simulate_network
+from conformance.definition.prediction import Expected, Key, Prediction
 from conformance.definition.rules import Rules
 from conformance.definition.variants import VARIANTS
 from conformance.host.observation import Outcome, Raised
@@ -38,20 +40,24 @@ class Near:
 
 @dataclass(frozen=True)
 class Compared:
-    """A quantity as it was observed at the element in question, and the predictions, nearest first."""
+    """A quantity as it was observed at the element in question, and the predictions, nearest first.
+
+    ``layer`` says of a network's state which of its batch norms it is.
+    """
 
     key: Key
     observed: str
     at: tuple[int, ...]
     near: tuple[Near, ...]
     alike: int
+    layer: str = ""
 
 
 def compared(question: Question, dialect: Dialect, outcomes: Mapping[Key, Outcome]) -> Iterator[Compared]:
     """Yield each array that was observed and predicted, with the declared dialect and every variant that changes it."""
     base = Rules(dialect=dialect)
     declared = question.predict(base)
-    variants = {name: question.predict(one.applied_to(base)) for name, one in VARIANTS.items() if one.changes(base)}
+    variants = {name: _predicted(question, one.applied_to(base)) for name, one in VARIANTS.items() if one.changes(base)}
     for key, seen in outcomes.items():
         expected = declared.get(key)
         if isinstance(seen, Raised) or not isinstance(expected, Expected) or not seen.size:
@@ -67,13 +73,20 @@ def compared(question: Question, dialect: Dialect, outcomes: Mapping[Key, Outcom
             off = distance(other, seen, expected.tight)
             near.append(Near(name, VARIANTS[name].sentence, off, _value(other.value, at)))
         near.sort(key=lambda one: one.off)
-        yield Compared(key, _value(seen, at), at, tuple(near), alike)
+        yield Compared(key, _value(seen, at), at, tuple(near), alike, _layer(question.case, key, at))
+
+
+def _predicted(question: Question, rules: Rules) -> Prediction:
+    """Return what a variant predicts; of a network without bounds, whose measuring would take most of the time."""
+    if question.case.network is None:
+        return question.predict(rules)
+    return simulate_network(question.case, question.arrays, rules, measured=False)
 
 
 def words(found: Compared, *, everything: bool = False) -> str:
     """Return a paragraph: what was observed, and who predicts that, nearest first."""
     shown = found.near if everything else found.near[:_NAMED]
-    lines = [f"step {found.key[0]}, {found.key[1]} at {list(found.at)}: observed {found.observed}"]
+    lines = [f"step {found.key[0]}, {found.key[1]} at {list(found.at)}{found.layer}: observed {found.observed}"]
     lines += [
         f"    {one.value:>14}  {one.name}, {_off(one.off)}{'. ' + one.sentence if one.sentence else ''}"
         for one in shown
@@ -81,6 +94,12 @@ def words(found: Compared, *, everything: bool = False) -> str:
     left = len(found.near) - len(shown)
     beside = [f"{left} variants are farther off" if left else "", f"{found.alike} predict the same here"]
     return "\n".join([*lines, f"    {'; '.join(filter(None, beside))}"])
+
+
+def _layer(case: Case, key: Key, at: tuple[int, ...]) -> str:
+    if case.network is None or not key[1].startswith("running"):
+        return ""
+    return f" (batch norm {at[0] // case.network.width + 1} of {case.network.blocks})"
 
 
 def _off(off: float) -> str:

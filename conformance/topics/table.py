@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from functools import cache
 from importlib import resources
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
+from conformance.corpus.case import Case
 from conformance.corpus.marks import parse, plain
 from conformance.results.rows import CellRow, QuantityRow
 
-__all__ = ["STATE_IS_A_VALUE", "Figure", "Topic", "topics", "value_of"]
+__all__ = ["STATE_IS_A_VALUE", "Asked", "Figure", "Shown", "Topic", "topics", "value_of"]
 
 #: Implementations whose calls return the new state, to be kept or dropped; of all others a call changes the layer.
 STATE_IS_A_VALUE = frozenset({
@@ -35,9 +36,45 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     index: Annotated[int, msgspec.Meta(ge=0)] | Literal["worst"] = 0
 
 
+class Shown(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One number of what is asked: from which step and quantity, and how an array becomes one number.
+
+    ``reduced`` is the ``first`` element, the ``last``, the ``largest`` absolute value, or ``apart``: the largest
+    distance to the same quantity of step ``other``.
+    """
+
+    label: NonEmpty
+    step: Annotated[int, msgspec.Meta(ge=1)]
+    quantity: NonEmpty
+    reduced: Literal["first", "last", "largest", "apart"] = "first"
+    other: int = 0
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is asked when the question is: a case without id, fact and clauses, and the numbers shown of it.
+
+    ``under`` are the options that the oracle is asked under, by what they are called here; an ``epsilon`` among them is
+    another one than the case's.
+    """
+
+    case: dict[str, Any]
+    shown: Annotated[tuple[Shown, ...], msgspec.Meta(min_length=1)]
+    under: dict[str, dict[str, str]] = msgspec.field(default_factory=lambda: {"oracle": {}})
+
+    def question(self) -> Case:
+        """Return the case.
+
+        Raises:
+            msgspec.ValidationError: it is none.
+        """
+        given = {"id": "question/asked", "fact": "A question.", "clauses": ("1.1",), **self.case}
+        return msgspec.convert(given, Case)
+
+
 class Topic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A question with its answer.
 
+    ``asked`` gives the numbers of ``conformance explain``.
     ``cases`` are patterns; ``choice`` is that of the dialect on which the answer depends, if it does; ``table`` names a
     further table of the report; ``source`` is the thread that asked, where it was one.
     """
@@ -46,6 +83,7 @@ class Topic(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     question: NonEmpty
     answer: NonEmpty
     cases: Annotated[tuple[NonEmpty, ...], msgspec.Meta(min_length=1)]
+    asked: Asked
     source: str = ""
     choice: str = ""
     table: str = ""
