@@ -15,7 +15,8 @@ from mxnet import autograd, nd
 from mxnet.gluon import nn
 
 from conformance.adapters.contract import Adapter as BaseAdapter
-from conformance.adapters.contract import Array, Implementation, LayerConfig, State
+from conformance.adapters.contract import Array, Defaults, Implementation, LayerConfig, State
+from conformance.adapters.shared.signature import defaults_of
 from conformance.corpus.case import Case
 from conformance.definition.dialect import Dialect
 
@@ -36,6 +37,10 @@ class Adapter(BaseAdapter):
             name="mxnet", versions={"mxnet": mx.__version__, "numpy": np.__version__}, execution=self.execution,
             documentation="https://mxnet.apache.org/versions/1.9.1/api/python/docs/api/gluon/nn/index.html#mxnet.gluon.nn.BatchNorm",
         )  # fmt: skip
+
+    def defaults(self) -> Defaults:
+        """Read the defaults of the constructor."""
+        return defaults_of(nn.BatchNorm, "mxnet.gluon.nn.BatchNorm")
 
     def dialect_for(self, layer: LayerConfig) -> Dialect:
         """Declare the population variance and a momentum that the operator keeps in float32.

@@ -55,7 +55,7 @@ def test_describe() -> None:
         "name": "fake", "versions": {"fake": "1"}, "execution": "eager", "device": "cpu", "documentation": "",
         "settings": {}, "title": "",
     }  # fmt: skip
-    assert [{"implementation": implementation, "abilities": []}] == spoken("fakes:Sound", DESCRIBE)
+    assert [{"implementation": implementation, "abilities": [], "defaults": None}] == spoken("fakes:Sound", DESCRIBE)
 
 
 def test_exit_ends() -> None:
