@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import random
 import signal
@@ -17,9 +18,11 @@ from typing import Any
 
 import msgspec
 
-from conformance.adapters.contract import Implementation
+from conformance.adapters.contract import Adapter, Implementation, Layer, LayerConfig, State
+from conformance.definition.dialect import Dialect
 from conformance.engine.resume import left_in
 from conformance.results.read import RESULTS_NAME, Results, read_results
+from conformance.trial.honest import HonestAdapter
 from conformance.trial.mutants import Mutant
 
 __all__ = ["Killed", "content", "trial"]
@@ -40,15 +43,24 @@ cases:
 _ADAPTERS = ("conformance.trial.honest:HonestAdapter", "conformance.trial.kills:Wrong")
 
 
-class Wrong(Mutant):
-    """An implementation whose cells differ."""
+class Wrong(Adapter):
+    """An implementation of which one cell differs: to explain what does is most of the work of a run."""
 
     def __init__(self) -> None:
-        super().__init__("momentum swapped")
+        self.honest = HonestAdapter()
 
     def describe(self) -> Implementation:
         """Name it."""
         return Implementation(name="wrong", versions={"wrong": "1"})
+
+    def dialect_for(self, layer: LayerConfig) -> Dialect:
+        """Declare what the honest declare."""
+        return self.honest.dialect_for(layer)
+
+    def create(self, layer: LayerConfig, state: State) -> Layer:
+        """Build a layer; one of them swaps its momentum."""
+        wrong = layer.rank == 2 and layer.dtype == "float64" and layer.momentum == 0.9
+        return (Mutant("momentum swapped") if wrong else self.honest).create(layer, state)
 
 
 class KillsError(AssertionError):
@@ -105,21 +117,25 @@ def content(results: Results) -> dict[str, Any]:
 
 
 def _one_run(folder: Path, name: str, draw: random.Random, length: float) -> Iterator[Killed]:
-    """Kill a run until it is complete, at moments up to ``length`` seconds after it began or was killed last."""
+    """Kill a run until it is complete: at moments up to ``length`` seconds after its start, or amid random cells."""
     known: set[bytes] = set()
     process = _begin(folder, name)
     # Half of the runs are left in peace in the end, so that each is complete some time.
     for _ in range(draw.randint(3, 8)):
-        after = draw.uniform(0, length)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(after)
-        if process.returncode is not None:
+        start = time.monotonic()
+        by_time = draw.random() < 0.5
+        moment = start + (draw.uniform(0, length) if by_time else math.inf)
+        cells = math.inf if by_time else len(known) + draw.randint(0, 20)
+        while process.poll() is None and time.monotonic() < moment and _rows(folder / name) <= cells:
+            time.sleep(0.005)
+        if process.poll() is not None:
             break
         what = draw.choice(["controller", "controller", "host"])
         hosts = _children(process.pid) if what == "host" else []
         victim = draw.choice(hosts) if hosts else process.pid
         with contextlib.suppress(ProcessLookupError):
             os.kill(victim, signal.SIGKILL)
+        after = time.monotonic() - start
         if victim == process.pid:
             process.communicate()
             known = _checked(folder / name, known)
@@ -127,6 +143,14 @@ def _one_run(folder: Path, name: str, draw: random.Random, length: float) -> Ite
         yield Killed("host" if hosts else "controller", after, len(known))
     _finish(process)
     _checked(folder / name, known)
+
+
+def _rows(folder: Path) -> int:
+    """Return how many cells were written to a results file, the last of them perhaps in part."""
+    try:
+        return (folder / RESULTS_NAME).read_bytes().count(b'{"kind":"cell"')
+    except FileNotFoundError:
+        return 0
 
 
 def _begin(folder: Path, name: str) -> subprocess.Popen[bytes]:
