@@ -8,8 +8,14 @@ __all__ = [
 ]  # fmt: skip
 
 
+#: Characters of a line of a message, and of a message, that are still read.
+_LINE, _LONGEST = 2000, 20_000
+
+
 class ConformanceError(Exception):
     """Something a user can mend; its text is one message, ready for the terminal.
+
+    What it quotes may be anything: what cannot be printed is shown as its escape, what is very long is cut.
 
     Args:
         message: where it went wrong, what was found and what was expected.
@@ -19,12 +25,22 @@ class ConformanceError(Exception):
     exit_code = 2
 
     def __init__(self, message: str, *, hint: str = "") -> None:
-        super().__init__(message)
-        self.hint = hint
+        super().__init__(readable(message))
+        self.hint = readable(hint)
 
     def __str__(self) -> str:
         message = str(self.args[0])
         return f"{message}\n  hint: {self.hint}" if self.hint else message
+
+
+def readable(text: str) -> str:
+    """Return the text as a terminal can show it: escapes for what cannot be printed, the middle of a long line cut."""
+    lines = ["".join(one if one.isprintable() else ascii(one)[1:-1] for one in line) for line in text.split("\n")]
+    return "\n".join(_cut(line, _LINE) for line in lines)[:_LONGEST]
+
+
+def _cut(line: str, most: int) -> str:
+    return line if len(line) <= most else f"{line[: most // 2]} ... {line[-most // 2 :]}"
 
 
 class UsageError(ConformanceError):

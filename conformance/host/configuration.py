@@ -104,9 +104,16 @@ def project_hosts(folder: Path) -> dict[str, ConfiguredHost]:
         return {}
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"{file}: found {error}, expected TOML") from None
-    entries = document.get("tool", {}).get("conformance", {}).get("implementations", {})
+    except RecursionError:
+        raise UsageError(f"{file}: found lists or tables nested hundreds deep, expected TOML for people") from None
+    table: Any = document
+    for name in ("tool", "conformance", "implementations"):
+        if not isinstance(table, dict):
+            found = f"found a plain value where the table of `{name}` belongs"
+            raise UsageError(f"{file}: {found}, expected a table", hint=_HINT)
+        table = table.get(name, {})
     try:
-        return _hosts(_as_nodes(entries, str(file), text), folder)
+        return _hosts(_as_nodes(table, str(file), text), folder)
     except CaseError as error:
         raise UsageError(str(error.args[0]), hint=_HINT) from None
 

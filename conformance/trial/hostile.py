@@ -2,32 +2,41 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from conformance.corpus.case import parse_shape
+from conformance.bundle.layout import BundleError, answers_of, file_name, read_manifest
+from conformance.bundle.recorded import Recorded
+from conformance.bundle.requests import request_of
+from conformance.corpus.case import Case, Step, parse_shape
 from conformance.corpus.inputs import generate
 from conformance.corpus.load import load_file
 from conformance.definition.rules import Rules
-from conformance.errors import CaseError, DeviationError, HostError, ResultsError
+from conformance.errors import CaseError, ConformanceError, DeviationError, HostError, ResultsError, UsageError
 from conformance.host.answers import Fault, answer_of, observation_of
+from conformance.host.configuration import load_hosts, project_hosts
 from conformance.host.frames import Frame, decode, encode
 from conformance.host.messages import Ran
+from conformance.host.observation import Observation
 from conformance.results.read import read_results
 from conformance.results.summary import render
+from conformance.trial.spoil import DEEP, ODD_NUMBERS, TREES, as_json, as_toml, changed, texts, torn
 from conformance.verdict.deviations import load_deviations
+from conformance.verdict.judge import judge
 from conformance.verdict.oracle import Question
 
 __all__ = ["TARGETS", "Target", "attack"]
+
+
+#: Characters of a message that is still read.
+_LONGEST = 5000
 
 
 @dataclass(frozen=True)
@@ -61,64 +70,15 @@ def attack(target: Target, examples: int, folder: Path, start: int = 0) -> int:
     return count
 
 
-# --- odd values, and changes of sound texts
-
-_ODD_NUMBERS = st.sampled_from(
-    [0, -1, 1, 2**31, 2**53 + 1, 2**63, 2**64, -(2**70), 10**400, 1e308, -0.0, 0.5, 1e-320]
-)
-_ODD_TEXT = st.sampled_from(
-    ["", "x", "4x3x7", "0x3", "99999999999x3", "9" * 5000, "1x" * 200 + "1", "nan", "inf", "-inf", "NaN", "\x00",
-     "../../etc", "a/b[c=d]", "\U0001f600", "\ud7ff", "__metadata__", "!!python/object:os.system", "=", "*", "1.1"]
-)  # fmt: skip
-_SCALARS = st.one_of(st.none(), st.booleans(), _ODD_NUMBERS, _ODD_TEXT, st.integers(-3, 5))
-_TREES = st.recursive(
-    _SCALARS,
-    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(st.text("abckindx", max_size=6), inner)),
-    max_leaves=12,
-)
-_DEEP = st.integers(1, 3000).map(lambda depth: "[" * depth + "]" * depth)
-
-
-@st.composite
-def _changed(draw: st.DrawFn, tree: Any) -> Any:
-    """Draw the tree with a few of its values replaced, removed, doubled or added to."""
-    made = json.loads(json.dumps(tree))
-    for _ in range(draw(st.integers(1, 3))):
-        spots = list(_spots(made))
-        if not spots:
-            break
-        holder, key = draw(st.sampled_from(spots))
-        act = draw(st.sampled_from(("replace", "replace", "remove", "add")))
-        with suppress(KeyError, IndexError):  # an earlier change may have taken the spot away
-            if act == "replace":
-                holder[key] = draw(_TREES)
-            elif act == "remove":
-                del holder[key]
-            elif isinstance(holder, dict):
-                holder[draw(_ODD_TEXT)] = draw(_SCALARS)
-            else:
-                holder.append(draw(_TREES))
-    return made
-
-
-def _spots(tree: Any) -> list[tuple[Any, Any]]:
-    items = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
-    return [spot for key, value in items for spot in ((tree, key), *_spots(value))]
-
-
-@st.composite
-def _torn(draw: st.DrawFn, whole: bytes) -> bytes:
-    """Draw the bytes with a few cut out, overwritten or put in."""
-    made = bytearray(whole)
-    for _ in range(draw(st.integers(1, 4))):
-        start = draw(st.integers(0, len(made)))
-        stop = min(len(made), start + draw(st.integers(0, 8)))
-        made[start:stop] = draw(st.binary(max_size=8))
-    return bytes(made)
-
-
-def _json(tree: Any) -> bytes:
-    return json.dumps(tree).encode(errors="surrogatepass")
+@contextmanager
+def refused(*errors: type[ConformanceError | Fault]) -> Iterator[None]:
+    """Let the suite's own errors pass, whose message can be read on a terminal."""
+    try:
+        yield
+    except errors as error:
+        said = str(error)
+        assert 0 < len(said) <= _LONGEST, f"a message of {len(said)} characters: {said[:200]!r}"
+        assert all(line.isprintable() for line in said.splitlines()), f"not printable: {said!r}"
 
 
 # --- protocol frames, and the answers in them
@@ -140,29 +100,29 @@ def _image(header: bytes, data: bytes) -> bytes:
 
 _FRAMES = st.one_of(
     st.binary(max_size=64),
-    _torn(encode(Frame(_json(_ANSWER), _ARRAYS))),
-    st.builds(_image, _changed(_HEADER).map(_json), st.sampled_from([b"", bytes(48), bytes(96), bytes(200)])),
-    st.builds(_image, st.builds(lambda deep: b'{"__metadata__":' + deep.encode() + b"}", _DEEP), st.just(b"")),
+    torn(encode(Frame(as_json(_ANSWER), _ARRAYS))),
+    st.builds(_image, changed(_HEADER).map(as_json), st.sampled_from([b"", bytes(48), bytes(96), bytes(200)])),
+    st.builds(_image, st.builds(lambda deep: b'{"__metadata__":' + deep.encode() + b"}", DEEP), st.just(b"")),
     st.builds(
-        lambda shape, dtype: _image(_json({"__metadata__": {"message": "{}"}, "a": {
+        lambda shape, dtype: _image(as_json({"__metadata__": {"message": "{}"}, "a": {
             "dtype": dtype, "shape": shape, "data_offsets": [0, 0]}}), b""),
-        st.lists(st.one_of(st.just(0), st.just(1), _ODD_NUMBERS), max_size=80), st.sampled_from(["F32", "BF16", "?"]),
+        st.lists(st.one_of(st.just(0), st.just(1), ODD_NUMBERS), max_size=80), st.sampled_from(["F32", "BF16", "?"]),
     ),
 )  # fmt: skip
 
 
 def _read_frame(image: bytes, folder: Path) -> None:  # noqa: ARG001
-    with suppress(HostError):
+    with refused(HostError):
         frame = decode(image)
         assert sum(array.nbytes for array in frame.arrays.values()) <= len(image)
 
 
-_ANSWERS = st.one_of(_changed(_ANSWER).map(_json), _TREES.map(_json), _torn(_json(_ANSWER)), _DEEP.map(str.encode))
+_ANSWERS = st.one_of(changed(_ANSWER).map(as_json), TREES.map(as_json), torn(as_json(_ANSWER)), DEEP.map(str.encode))
 
 
 def _read_answer(message: bytes, folder: Path) -> None:  # noqa: ARG001
     frame = Frame(message, _ARRAYS)
-    with suppress(HostError, Fault):
+    with refused(HostError, Fault):
         observation_of(*answer_of(frame, Ran), calls=2)
 
 
@@ -181,11 +141,11 @@ _RESULTS: list[dict[str, Any]] = [
 
 
 def _lines(rows: Any) -> bytes:
-    return b"".join(_json(row) + b"\n" for row in rows) if isinstance(rows, list) else _json(rows)
+    return b"".join(as_json(row) + b"\n" for row in rows) if isinstance(rows, list) else as_json(rows)
 
 
 _FILES = st.one_of(
-    _changed(_RESULTS).map(_lines), _torn(_lines(_RESULTS)), _DEEP.map(lambda deep: _lines(_RESULTS) + deep.encode()),
+    changed(_RESULTS).map(_lines), torn(_lines(_RESULTS)), DEEP.map(lambda deep: _lines(_RESULTS) + deep.encode()),
     st.binary(max_size=40),
 )
 
@@ -193,7 +153,7 @@ _FILES = st.one_of(
 def _read_results(text: bytes, folder: Path) -> None:
     file = folder / "results.jsonl"
     file.write_bytes(text)
-    with suppress(ResultsError):
+    with refused(ResultsError):
         render(read_results(file))
 
 
@@ -213,24 +173,6 @@ _RECORDS = [
     {"name": "r", "implementation": "torch", "cases": ["a/b"], "quantities": ["y"], "variants": ["momentum swapped"],
      "reason": "R.", "proof": "P.", "versions": ">=1"},
 ]  # fmt: skip
-_BOMB = "a: &a [x, x]\n" + "".join(
-    f"{name}: &{name} [*{one}, *{one}, *{one}]\n" for one, name in zip("abcdefgh", "bcdefghi", strict=True)
-)
-_TAGS = "title: !!python/object/apply:os.system ['touch executed']\ncases: []\n"
-
-
-def _yaml(tree: Any) -> bytes:
-    return yaml.safe_dump(tree, allow_unicode=True, sort_keys=False).encode(errors="surrogatepass")
-
-
-def _texts(tree: Any) -> st.SearchStrategy[bytes]:
-    return st.one_of(
-        _changed(tree).map(_yaml), _torn(_yaml(tree)), _TREES.map(_yaml), _DEEP.map(str.encode),
-        st.sampled_from([_BOMB.encode(), _TAGS.encode(), b"{" * 400, b"- " * 4000, b"? " * 300, b"%YAML 9.9\n---\n"]),
-        st.text("ab:-[]{}&*!|>%@\"'#?,\n \t", max_size=60).map(str.encode),
-    )  # fmt: skip
-
-
 #: Above this many values an input is only large, not hostile: the corpus has such cases.
 _SMALL = 10_000
 
@@ -238,7 +180,7 @@ _SMALL = 10_000
 def _read_cases(text: bytes, folder: Path) -> None:
     file = folder / "hostile.yaml"
     file.write_bytes(text)
-    with suppress(CaseError):
+    with refused(CaseError):
         for case in load_file(file, folder):
             shapes = [parse_shape(case.input(label).shape or case.shape) for one in case.steps for label in one.labels]
             if sum(float(np.prod(np.array(shape, float))) for shape in shapes) * case.repeat < _SMALL:
@@ -251,16 +193,108 @@ def _read_cases(text: bytes, folder: Path) -> None:
 def _read_records(text: bytes, folder: Path) -> None:
     file = folder / "records.yaml"
     file.write_bytes(text)
-    with suppress(DeviationError, CaseError):
+    with refused(DeviationError, CaseError):
         load_deviations([file])
     assert not Path("executed").exists()
 
+
+# --- bundles
+
+_ASKED = Case(
+    id="hostile/asked", fact="F.", clauses=("1.1",), shape="4x3",
+    steps=(Step(train="a", gradients=("x",)), Step(evaluate="b")),
+)  # fmt: skip
+_QUESTION = Question(_ASKED)
+_WHO = {"implementation": {"name": "a", "versions": {"a": "1"}, "settings": {"b": "c"}}, "abilities": ["hvp"]}
+_TOLD = {"dialect": {"momentum": "new"}, "steps": [{"raises": None}, {"raises": None}], "seconds": 0.5}
+_GIVEN: dict[str, Any] = {
+    "1:y": np.zeros((4, 3), np.float32), "1:dx": np.zeros((4, 3), np.float32), "2:y": np.ones((4, 3), np.float32),
+    "1:running_mean": np.zeros(3, np.float32), "2:running_var": np.ones(3, np.float32),
+}  # fmt: skip
+_MANIFEST = {"bundle": 1, "suite": "0", "cases": [_ASKED.id], "patterns": [], "tags": []}
+_SOUND = {
+    "manifest.json": as_json(_MANIFEST),
+    f"answers/a/{file_name(0)}": encode(Frame(as_json(_WHO), {})),
+    f"answers/a/{file_name(1)}": encode(Frame(as_json(_TOLD), _GIVEN, request_of(_ASKED).token)),
+}
+_ODD_ARRAYS = st.dictionaries(
+    st.sampled_from([*_GIVEN, "1:hvp_x", "3:y", "0:outcome", "1:outcome", "y", "1:"]),
+    st.sampled_from([*_GIVEN.values(), np.zeros((3, 4)), np.full((4, 3), np.nan, np.float32), np.zeros(0, np.int8)]),
+)
+
+
+def _answered(message: bytes, arrays: dict[str, Any]) -> bytes:
+    return encode(Frame(message, arrays, request_of(_ASKED).token))
+
+
+_BUNDLES = st.one_of(
+    st.tuples(st.just("manifest.json"), st.one_of(changed(_MANIFEST).map(as_json), torn(_SOUND["manifest.json"]))),
+    st.tuples(st.just(f"answers/a/{file_name(0)}"), changed(_WHO).map(lambda who: encode(Frame(as_json(who), {})))),
+    st.tuples(st.just(f"answers/a/{file_name(1)}"), torn(_SOUND[f"answers/a/{file_name(1)}"])),
+    st.tuples(st.just(f"answers/a/{file_name(1)}"), st.builds(_answered, changed(_TOLD).map(as_json), st.just(_GIVEN))),
+    st.tuples(st.just(f"answers/a/{file_name(1)}"), st.builds(_answered, st.just(as_json(_TOLD)), _ODD_ARRAYS)),
+    st.tuples(st.sampled_from(["answers/a/00009.safetensors", "answers/b/x", *_SOUND]), st.binary(max_size=40)),
+)
+
+
+def _read_bundle(what: tuple[str, bytes], folder: Path) -> None:
+    bundle, (name, image) = folder / "bundle", what
+    for sound in () if bundle.exists() else _SOUND:
+        (bundle / sound).parent.mkdir(parents=True, exist_ok=True)
+        (bundle / sound).write_bytes(_SOUND[sound])
+    (bundle / name).parent.mkdir(exist_ok=True)
+    (bundle / name).write_bytes(image)
+    with refused(BundleError):
+        numbers = {case: number for number, case in enumerate(read_manifest(bundle).cases, start=1)}
+        for answers in answers_of(bundle):
+            with refused(BundleError):
+                recorded = Recorded(answers, numbers)
+                assert all(map(str.isprintable, recorded.strangers()))
+                seen = recorded.observe(_ASKED) if _ASKED.id in numbers else None
+                if isinstance(seen, Observation):
+                    judge(_QUESTION, seen, explaining=False)
+    (bundle / name).unlink()
+    if name in _SOUND:
+        (bundle / name).write_bytes(_SOUND[name])
+
+
+# --- configuration files
+
+_HOSTS = {
+    "implementations": {
+        "mine": {"command": ["./a", "b"], "title": "T", "environment": {"A": 1, "B": "c"}, "directory": "~/d"},
+        "other-1.0": {"python": "./p", "adapter": "torch", "start_limit": 2.5},
+    },
+}  # fmt: skip
+_PROJECT = {"tool": {"conformance": _HOSTS, "b": {"c": [1, "d"]}}}
+
+
+def _read_hosts(text: bytes, folder: Path) -> None:
+    file = folder / "hosts.yaml"
+    file.write_bytes(text)
+    with refused(UsageError):
+        load_hosts(file)
+
+
+def _read_project(text: bytes, folder: Path) -> None:
+    (folder / "pyproject.toml").write_bytes(text)
+    with refused(UsageError):
+        project_hosts(folder)
+
+
+_PROJECTS = st.one_of(
+    changed(_PROJECT).map(as_toml), torn(as_toml(_PROJECT)), st.binary(max_size=40),
+    DEEP.map(lambda deep: b"a = " + deep.encode()),
+)  # fmt: skip
 
 TARGETS = {
     "protocol frames": Target(_FRAMES, _read_frame),
     "answers of hosts": Target(_ANSWERS, _read_answer),
     "results files": Target(_FILES, _read_results),
-    "case files": Target(_texts(_CASES), _read_cases),
-    "recorded deviations": Target(_texts(_RECORDS), _read_records),
+    "case files": Target(texts(_CASES), _read_cases),
+    "recorded deviations": Target(texts(_RECORDS), _read_records),
+    "bundles": Target(_BUNDLES, _read_bundle),
+    "configuration in YAML": Target(texts(_HOSTS), _read_hosts),
+    "configuration in TOML": Target(_PROJECTS, _read_project),
 }
 

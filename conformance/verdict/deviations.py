@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Annotated
@@ -86,8 +87,7 @@ def load_deviations(extra: Sequence[Path] = ()) -> tuple[Deviation, ...]:
         DeviationError: a file cannot be read, an entry is malformed, which is told as
             ``file:line:column``, or two entries have the same name.
     """
-    own = sorted(resources.files("conformance.deviations").iterdir(), key=lambda item: item.name)
-    texts = [(item.name, item.read_text("utf-8")) for item in own if item.name.endswith(".yaml")]
+    texts = []
     for path in extra:
         try:
             texts.append((str(path), path.read_text("utf-8")))
@@ -96,12 +96,19 @@ def load_deviations(extra: Sequence[Path] = ()) -> tuple[Deviation, ...]:
             raise DeviationError(
                 f"{path}: recorded deviations cannot be read: {what}", hint="name a YAML file with --deviations FILE"
             ) from None
-    records = [record for name, text in texts for record in _parse(name, text)]
+    records = [*_own(), *(record for name, text in texts for record in _parse(name, text))]
     names = [record.name for record in records]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise DeviationError(f"two recorded deviations are named {twice[0]!r}", hint="rename one of them")
     return tuple(records)
+
+
+@cache
+def _own() -> tuple[Deviation, ...]:
+    own = sorted(resources.files("conformance.deviations").iterdir(), key=lambda item: item.name)
+    texts = [(item.name, item.read_text("utf-8")) for item in own if item.name.endswith(".yaml")]
+    return tuple(record for name, text in texts for record in _parse(name, text))
 
 
 def _parse(name: str, text: str) -> list[Deviation]:

@@ -111,6 +111,22 @@ def test_no_toml(tmp_path: Path) -> None:
         project(tmp_path, "[tool")
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("tool = 3", "found a plain value where the table of `conformance` belongs"),
+        ("[tool]\nconformance = [1]", "found a plain value where the table of `implementations` belongs"),
+        ("[tool.conformance]\nimplementations = 'a'", "found 'a', expected a mapping"),
+        (f"a = {'[' * 2000}{']' * 2000}", "nested hundreds deep"),
+    ],
+    ids=["no table of tools", "no table of ours", "no table of hosts", "deep"],
+)
+def test_another_pyproject(tmp_path: Path, text: str, message: str) -> None:
+    """A value where a table belongs, and nesting that no person writes, are told as such."""
+    with pytest.raises(UsageError, match=message):
+        project(tmp_path, text)
+
+
 @pytest.mark.parametrize("text", ["", "[tool.conformance]\n", None], ids=["empty", "no table", "no file"])
 def test_no_hosts(tmp_path: Path, text: str | None) -> None:
     """Where nothing is configured there are none."""
