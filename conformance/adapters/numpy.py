@@ -168,12 +168,13 @@ class _Layer:
 
     def through_update(self, earlier: Array, later: Array, dy: Array) -> Array:
         """Return the gradient with respect to ``earlier`` through the update of the state."""
+        updates = self.state.updates
         first = self.forward(earlier, "train")
-        if self.rules.updates == "with backward":
+        if self.rules.updates == "with backward" and first.call.mode == "train":
             self.move(first.batch)
         weight = running_state.update_weight(self.state.updates, self.config.momentum, self.rules)
         second = self.forward(later, "evaluate")
-        if self.rules.dialect.update_gradient == "detached":
+        if self.rules.dialect.update_gradient == "detached" or self.state.updates == updates:
             return np.zeros_like(earlier)
         upstream = by_channel(dy.astype(self.work))
         by_state = gradients.statistics_gradients(second.call, upstream, self.rules)
@@ -184,12 +185,7 @@ class _Layer:
     def _forward(self, x: Array, asked: str, mask: Array | None) -> tuple[_Forward, State]:
         if x.shape[1] != self.config.channels:
             raise ValueError(f"the input has {x.shape[1]} channels, the layer {self.config.channels}")
-        dialect = self.rules.dialect
-        if asked == "evaluate" and not self.config.tracked and dialect.untracked == "refused":
-            raise ValueError("no running statistics are kept: there is nothing to evaluate with")
-        mode, may_move = running_state.effective_mode(
-            asked, dialect, tracked=self.config.tracked, frozen=self.frozen
-        )
+        mode, may_move = self._effective(asked)
         rows = by_channel(x.astype(self.work))
         ignored = mask is None or self.rules.mask == "ignored"
         weights = None if ignored or mask is None else mask.reshape(1, -1).astype(self.work)
@@ -207,6 +203,13 @@ class _Layer:
         if mode == "train" and self.rules.batch_statistics == "parameters' precision":
             call = self.rounded(call, self.param_dtype)
         return _Forward(self, batch, call, x.dtype), moved
+
+    def _effective(self, asked: str) -> tuple[str, bool]:
+        """Return the mode whose formulas hold, and whether the state may move, for the layer as it is."""
+        dialect = self.rules.dialect
+        if asked == "evaluate" and not self.config.tracked and dialect.untracked == "refused":
+            raise ValueError("no running statistics are kept: there is nothing to evaluate with")
+        return running_state.effective_mode(asked, dialect, tracked=self.config.tracked, frozen=self.frozen)
 
     def rounded(self, call: batch_norm.Forward, dtype: Any) -> batch_norm.Forward:
         """Return the call with the statistics of its batch rounded to a dtype, if that is coarser than computing."""
@@ -233,6 +236,7 @@ class _Layer:
         return canonical(found, x.shape).astype(x.dtype)
 
     def _derivatives(self, x: Array, mode: str, dy: Array, /, **asked: Any) -> dict[str, Array]:
+        mode, _ = self._effective(mode)
         at = self._rows(x)
         point = higher_order.Point(mode, x.shape, at, self._rows(dy), self.parameters, self.used, self.config.momentum)
         return higher_order.derivatives(point, higher_order.Question(**asked), self.rules)

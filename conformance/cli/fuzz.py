@@ -51,7 +51,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def execute(arguments: argparse.Namespace) -> int:
     """Search, print what was found; return 0 if nothing, 1 if a case fails, 3 if the suite is at fault."""
     _check(arguments)
-    from conformance.fuzz.search import search  # noqa: PLC0415 Hypothesis is an extra
+    from conformance.fuzz.search import Hosted, search  # noqa: PLC0415 Hypothesis is an extra
 
     name = adapters_to_run([arguments.implementation])[-1]
     if arguments.cluster is not None:
@@ -62,7 +62,7 @@ def execute(arguments: argparse.Namespace) -> int:
     )  # fmt: skip
     with closing(session):
         found = search(
-            session, examples=arguments.examples, seconds=arguments.seconds, start=arguments.seed,
+            Hosted(session), examples=arguments.examples, seconds=arguments.seconds, start=arguments.seed,
             deviations=load_deviations(arguments.deviations), progress=(lambda _: None) if arguments.quiet else _say,
         )  # fmt: skip
         identifier = session.implementation.id

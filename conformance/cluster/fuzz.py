@@ -103,7 +103,8 @@ class _Blocks:
                 total.verdicts.update(one.verdicts)
                 total.known.update(one.known)
                 if one.case is not None:
-                    total.witness = Witness(one.case, one.verdict, one.explanation, one.clauses)  # type: ignore[arg-type]
+                    told = one.verdict, one.explanation, one.clauses
+                    total.witness = Witness(one.case, *told, self.asked)  # type: ignore[arg-type]
                     break
         return total
 

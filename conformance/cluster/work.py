@@ -76,12 +76,14 @@ def cells(token: str, text: bytes) -> bytes:
 
 def search(token: str, text: bytes) -> bytes:
     """Judge one block of the fuzzer's cases."""
+    from conformance.fuzz.search import Hosted  # noqa: PLC0415 Hypothesis is an extra
     from conformance.fuzz.search import search as searched  # noqa: PLC0415 Hypothesis is an extra
 
     asked: Search = decode(text, Search)
     with _used(token) as kept:
         found = searched(
-            kept.session, examples=asked.examples, seconds=float("inf") if asked.seconds is None else asked.seconds,
+            Hosted(kept.session), examples=asked.examples,
+            seconds=float("inf") if asked.seconds is None else asked.seconds,
             start=asked.seed, first=asked.block, deviations=kept.deviations,
         )  # fmt: skip
     counts: dict[str, Any] = {"examples": found.examples, "verdicts": dict(found.verdicts), "known": dict(found.known)}

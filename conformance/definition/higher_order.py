@@ -183,13 +183,17 @@ def error_bounds(
     The formulas are evaluated ``_DRAWS`` times with every operation erring by one rounding. The root
     mean square of what that moves, element-wise, but at least half of that of its channel, twice, is
     multiplied by the growth of sums. The plain bound admits other orders: folded scale and shift, a
-    direction that is not centred.
+    direction that is not centred, whatever the plain bound of the state admits.
     ``state_errors`` are the error bounds of the state, ``(2, C, 1)``.
     """
     exact = derivatives(point, question, rules)
     growth = precision.growth(point.x.shape[1])
-    noisy = _perturbed(point, question, Source(precision.unit), state_errors, float(growth[0, 0, 0]))
-    direct, folded = (derivatives(*noisy, rules, folded=way) for way in (False, True))
+    # The growth of sums is in the errors of the state already.
+    states = [tuple(errors[kind] / growth[kind] for errors in state_errors) for kind in (0, 1)]
+    direct, folded = (
+        derivatives(*_perturbed(point, question, Source(precision.unit), state), rules, folded=way)
+        for way, state in zip((False, True), states, strict=True)
+    )
     bounds: dict[str, Array] = {}
     for name, value in exact.items():
         tight = _moved(direct[name], value)
@@ -208,16 +212,15 @@ def _moved(noisy: Array, exact: Array) -> Array:
 
 
 def _perturbed(
-    point: Point, question: Question, source: Source, state_errors: tuple[Array, Array], growth: float
+    point: Point, question: Question, source: Source, state_errors: tuple[Array, ...]
 ) -> tuple[Point, Question]:
-    """Return all draws at once, as further channels, which no formula mixes."""
+    """Return all draws at once, as further channels, which no formula mixes; those errors are ``(C, 1)``."""
 
     def drawn(values: Array | None) -> Any:
         return None if values is None else source.noisy(np.concatenate([values] * _DRAWS))
 
     def state(values: Array, errors: Array) -> Any:
-        # The growth of sums is in the error of the state already.
-        shift = source.noisy(np.concatenate([errors[0].astype(values.dtype) / growth] * _DRAWS))
+        shift = source.noisy(np.concatenate([errors.astype(values.dtype)] * _DRAWS))
         signs = np.sign(source.factors(shift) - 1)
         return drawn(values) + shift * signs
 

@@ -41,6 +41,7 @@ from conformance.definition.prediction import Prediction
 from conformance.definition.rules import Rules
 from conformance.definition.running_state import Batch, effective_mode, moves, shared
 from conformance.definition.saved import saved
+from conformance.definition.storing import storing_error
 from conformance.definition.tracked import Tracked
 from conformance.definition.writer import Writer
 
@@ -364,8 +365,9 @@ class _Simulation:
 
     def _through_update(self, number: int, step: Step) -> None:
         first, second = step.labels
-        weight = self.wide(self.tracked.weight())
+        weight, updates = self.wide(self.tracked.weight()), self.tracked.state.updates
         earlier = self._forward(Step(train=first), "train", with_backward=True)
+        moved = self.tracked.state.updates > updates
         later = self._forward(Step(evaluate=second), "evaluate", with_backward=True)
         option = self.rules.dialect.update_gradient
         if option == "undeclared":
@@ -376,11 +378,16 @@ class _Simulation:
         dy = by_channel(self.arrays[f"dy:{number}"].astype(self.wide))
         by_state = statistics_gradients(later.forward, dy, self.rules)
         bounds = gradient_errors(later.forward, later.errors, dy, self.precision, self.rules)
+        # The gradient of a state is of the state's dtype.
+        bounds |= {
+            name: bounds[name] + storing_error(value, self.tracked.dtype, self.precision)
+            for name, value in by_state.items()
+        }
         value = update_gradient(call, by_state, weight, factor)
         bound = update_gradient_error(
             call, earlier.errors.batch, by_state, bounds, float(weight), float(factor), self.precision
         )
-        if option == "detached":
+        if option == "detached" or not moved:
             value, bound = np.zeros_like(value), np.zeros_like(bound)
         self.written.rows(number, "dx_earlier", value, bound, call.shape)
 

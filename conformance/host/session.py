@@ -149,6 +149,11 @@ class HostSession:
             self._crashes = self._crashes + 1 if isinstance(seen, Crashed) else 0
             return seen
 
+    def forgive(self) -> None:
+        """Forget how often the host has crashed in a row: for whoever looks for what makes it crash."""
+        with self._lock:
+            self._crashes = 0
+
     def check(self, name: str) -> Checked | Crashed | Faulty:
         """Make one check of the adapter; the host is started if it does not run.
 

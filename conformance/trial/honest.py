@@ -4,6 +4,7 @@
 # mypy: disable-error-code="no-any-return"
 from __future__ import annotations
 
+import copy
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,10 +15,18 @@ import numpy as np
 
 from conformance.adapters.contract import Adapter, Array, Implementation, LayerConfig
 from conformance.adapters.contract import State as ContractState
+from conformance.definition.batch_norm import Parameters, State
 from conformance.definition.dialect import Dialect
+from conformance.definition.higher_order import Point, Question, derivatives
+from conformance.definition.rules import Rules
 from conformance.trial.sums import SUMS, VARIANCES, Sum
 
 __all__ = ["HonestAdapter", "Orders"]
+
+_DIALECT = Dialect(
+    statistics_gradient="leaf", update_gradient="differentiable", recomputation="once", frozen="C", untracked="batch",
+    state_dtype="parameters",
+)  # fmt: skip
 
 Normalise = Literal["centred", "scale first", "divided", "approximate root", "folded"]
 Backward = Literal["formula", "sums", "autodiff", "projection", "uncentred"]
@@ -63,8 +72,8 @@ class HonestAdapter(Adapter):
         return Implementation(name="honest", versions={"numpy": np.__version__})
 
     def dialect_for(self, layer: LayerConfig) -> Dialect:  # noqa: ARG002  (the contract's)
-        """Declare the paper's choices, a leaf for the statistics and a differentiable update."""
-        return Dialect(statistics_gradient="leaf", update_gradient="differentiable")
+        """Declare the paper's choices, and one option of each that it leaves."""
+        return _DIALECT
 
     def create(self, layer: LayerConfig, state: ContractState) -> _Layer:
         """Build a layer."""
@@ -87,26 +96,83 @@ class _Layer:
         self.running_mean: Array
         self.running_var: Array
         self.updates = 0
+        self.frozen = False
 
     def forward(self, x: Array, mode: str) -> _Forward:
+        return self.forward_masked(x, mode, None)
+
+    def forward_masked(self, x: Array, mode: str, mask: Array | None) -> _Forward:
         rows = np.moveaxis(x, 1, 0).reshape(x.shape[1], -1).astype(self.work)
-        if mode == "evaluate":
-            return _Forward(self, x, rows, mode, self.running_mean, self.running_var)
-        mean, var = VARIANCES[self.orders.variance](rows, self.total)
-        forward = _Forward(self, x, rows, mode, mean, var)
-        self._update(mean, var * self.factor(rows.shape[1]))
-        return forward
+        if self.mode(mode) == "evaluate":
+            return _Forward(self, x, rows, self.running_mean, self.running_var)
+        let_in = np.ones(rows.shape[1], bool) if mask is None else mask.reshape(-1).astype(bool)
+        mean, var = VARIANCES[self.orders.variance](np.ascontiguousarray(rows[:, let_in]), self.total)
+        if mode == "train" and self.config.tracked:
+            self._update(mean, var * self.factor(int(let_in.sum())))
+        return _Forward(self, x, rows, mean, var, let_in)
+
+    def forward_replicas(self, xs: Sequence[Array]) -> _Forward:
+        return self.forward(np.concatenate(xs), "train")
+
+    def forward_recomputed(self, x: Array) -> _Forward:
+        return self.forward(x, "train")
+
+    def freeze(self) -> None:
+        self.frozen = True
+
+    def thaw(self) -> None:
+        self.frozen = False
+
+    def reload(self) -> _Layer:
+        return copy.copy(self)
+
+    def mode(self, asked: str) -> str:
+        """Return the mode whose formulas hold."""
+        if asked == "train":
+            return "evaluate" if self.frozen else "train"
+        return "evaluate" if self.config.tracked else "train"
 
     def get_state(self) -> Mapping[str, Array]:
-        names = ("running_mean", "running_var")
+        names = ("running_mean", "running_var") if self.config.tracked else ()
         return {name: getattr(self, name)[:, 0].astype(self.param_dtype) for name in names}
 
     def set_state(self, state: ContractState) -> None:
         for name in ("running_mean", "running_var"):
             setattr(self, name, state[name].astype(self.work).reshape(-1, 1))
 
+    def hvp(self, x: Array, mode: str, dy: Array, directions: Mapping[str, Array]) -> dict[str, Array]:
+        along = {name: self._rows(array) for name, array in directions.items()}
+        found = self._derivatives(x, mode, dy, second=tuple(directions), **along)
+        return {
+            name: found["hvp_gamma"][:, 0].astype(self.param_dtype) if name == "gamma"
+            else _canonical(found[f"hvp_{name}"], x)
+            for name in directions
+        }  # fmt: skip
+
+    def third(self, x: Array, mode: str, dy: Array, direction: Array) -> Array:
+        return _canonical(self._derivatives(x, mode, dy, third=True, x=self._rows(direction))["third_x"], x)
+
+    def jvp(self, x: Array, mode: str, direction: Array, order: int) -> Array:
+        (found,) = self._derivatives(x, mode, 0 * x, forward=(order,), x=self._rows(direction)).values()
+        return _canonical(found, x)
+
+    def _derivatives(self, x: Array, mode: str, dy: Array, /, **asked: Any) -> dict[str, Array]:
+        """Differentiate the formulas, folded or not, in the order of operations of Taylor numbers."""
+        state = State(self.running_mean, self.running_var, self.updates)
+        parameters = Parameters(self.gamma, self.beta, self.config.epsilon)
+        rows = self._rows(x), self._rows(dy)
+        point = Point(self.mode(mode), x.shape, *rows, parameters, state, self.config.momentum)
+        folded = self.orders.normalise == "folded"
+        return derivatives(point, Question(**asked), Rules(dialect=_DIALECT), folded=folded)
+
+    def _rows(self, array: Array) -> Array:
+        rows = np.moveaxis(array, 1, 0) if array.ndim > 1 else array
+        return np.ascontiguousarray(rows).reshape(len(rows), -1).astype(self.work)
+
     def through_update(self, earlier: Array, later: Array, dy: Array) -> Array:
         first = self.forward(earlier, "train")
+        if first.let_in is None:
+            return np.zeros_like(earlier)
         weight = self.weight(self.updates)
         gradients = self.forward(later, "evaluate").backward(dy, ("running_mean", "running_var"))
         by_mean, by_var = (gradients[name].astype(self.work)[:, None] for name in ("running_mean", "running_var"))
@@ -142,8 +208,12 @@ class _Layer:
 
 
 class _Forward:
-    def __init__(self, layer: _Layer, x: Array, rows: Array, mode: str, mean: Array, var: Array) -> None:
-        self.layer, self.x, self.rows, self.mode, self.mean = layer, x, rows, mode, mean
+    """A forward; ``let_in`` tells which values made its statistics, ``None`` that those were given."""
+
+    def __init__(
+        self, layer: _Layer, x: Array, rows: Array, mean: Array, var: Array, let_in: Array | None = None
+    ) -> None:
+        self.layer, self.x, self.rows, self.mean, self.let_in = layer, x, rows, mean, let_in
         one = layer.work(1)
         self.scale = np.sqrt(var + layer.work(layer.config.epsilon))
         self.inverse = one / self.scale
@@ -179,7 +249,10 @@ class _Forward:
             "running_var": half * layer.gamma * (self.inverse * self.inverse) * dgamma,
         }  # fmt: skip
         done = {name: values[:, 0].astype(layer.param_dtype) for name, values in statistics.items()}
-        rows = self._dx_train(upstream, dgamma, dbeta) if self.mode == "train" else self._dx_evaluate(upstream)
+        if self.let_in is None:
+            rows = self._dx_evaluate(upstream)
+        else:
+            rows = self._dx_train(upstream, dgamma, dbeta, self.let_in.astype(layer.work))
         done["x"] = _canonical(rows, self.x)
         return {name: done[name] for name in wrt}
 
@@ -199,20 +272,20 @@ class _Forward:
             return dy * gamma / self.scale
         return dy * (gamma * self.inverse)
 
-    def _dx_train(self, dy: Array, dgamma: Array, dbeta: Array) -> Array:
+    def _dx_train(self, dy: Array, dgamma: Array, dbeta: Array, weights: Array) -> Array:
         gamma, inverse, order, total = self.layer.gamma, self.inverse, self.layer.orders.backward, self.layer.total
-        n = self.layer.work(dy.shape[1])
+        n = self.layer.work(weights.sum())
         deviation = self.rows - self.mean
         if order == "sums":
-            return (gamma * inverse / n) * (n * dy - dbeta - self.xhat * dgamma)
+            return (gamma * inverse / n) * (n * dy - weights * dbeta - weights * self.xhat * dgamma)
         if order == "projection":
-            return (dy - dbeta / n - deviation * (dgamma * inverse / n)) * inverse * gamma
+            return (dy - weights * (dbeta / n) - weights * deviation * (dgamma * inverse / n)) * inverse * gamma
         if order == "autodiff":
             by_xhat = dy * gamma
             by_var = total(by_xhat * deviation) * self.layer.work(-0.5) * (inverse * inverse * inverse)
-            by_mean = -total(by_xhat * inverse) + by_var * (-2 * total(deviation) / n)
-            return by_xhat * inverse + by_var * 2 * deviation / n + by_mean / n
-        return gamma * inverse * (dy - dbeta / n - self.xhat * (dgamma / n))
+            by_mean = -total(by_xhat * inverse) + by_var * (-2 * total(weights * deviation) / n)
+            return by_xhat * inverse + weights * (by_var * 2 * deviation / n + by_mean / n)
+        return gamma * inverse * (dy - weights * (dbeta / n) - weights * self.xhat * (dgamma / n))
 
 
 def _canonical(rows: Array, like: Array) -> Array:

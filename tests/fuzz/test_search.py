@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, seed, settings
 
 from conformance.adapters import numpy as own
 from conformance.corpus.case import Case
@@ -33,9 +33,40 @@ def test_a_variant_is_found(name: str) -> None:
 
 @pytest.mark.parametrize("adapter", [own.Adapter(), HonestAdapter()], ids=["canary", "honest"])
 def test_what_is_right_is_not_accused(adapter: own.Adapter | HonestAdapter) -> None:
-    """Neither the oracle's own formulas nor an honest implementation fail a drawn case."""
+    """Neither the oracle's own formulas nor an honest implementation fail a drawn case, or lack what it asks for."""
     found = search(Direct(adapter), examples=300)
     assert (300, None) == (found.examples, found.witness)
+    assert {"agrees", "rough"} >= set(found.verdicts)
+
+
+def test_of_several_who_fails_is_named() -> None:
+    """Several are asked the same cases, and the one who fails is told."""
+    found = search(Direct(own.Adapter()), Direct(HonestAdapter()), Direct(Mutant("gamma plus one")), examples=500)
+    assert found.witness is not None
+    assert Direct(Mutant("gamma plus one")).implementation.id == found.witness.implementation
+
+
+def test_what_was_left_out_once_is_drawn() -> None:
+    """Higher derivatives in 16 bits, untracked and frozen are drawn, and updates of frozen layers and 16-bit states."""
+    drawn: set[str] = set()
+
+    @settings(max_examples=1500, database=None, deadline=None, suppress_health_check=list(HealthCheck))
+    @seed(1)
+    @given(case=cases())
+    def look(case: Case) -> None:
+        frozen = False
+        for step in case.steps:
+            frozen = frozen if step.freeze is None else step.freeze
+            if step.differentiates:
+                drawn.update({f"higher {case.dtype}", f"higher tracked {case.tracked}", f"higher frozen {frozen}"})
+            if step.through_update is not None:
+                drawn.update({f"update {case.param_dtype}", f"update frozen {frozen}"})
+
+    look()
+    assert drawn >= {
+        "higher float16", "higher bfloat16", "higher tracked False", "higher frozen True", "update float16",
+        "update bfloat16", "update frozen True",
+    }  # fmt: skip
 
 
 def test_what_fails_is_made_small() -> None:

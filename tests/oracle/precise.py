@@ -277,22 +277,28 @@ class _Layer:
         return _slope(lambda v: _dot(self.outputs(c, xs, (mean, v)), dys), var, var + self.epsilon)
 
     def through_update(self, number: int, first: str, second: str) -> Iterator[Answer]:
-        """Difference the output of an evaluate by the values of the batch trained on before: clause 8.1."""
-        before = self.state.copy()
+        """Difference the output of an evaluate by the values of the batch trained on before: clause 8.1.
+
+        A state that is not moved depends on nothing. One that is stored in fewer bits moves, where it is stored, as
+        what was computed does: rounding has no derivative of its own.
+        """
+        before, (_, moves) = self.state.copy(), self.effect("train")
         earlier = self.forward(Step(train=first)).batch
         later = self.forward(Step(evaluate=second)).batch
         upstream = _by_channel(self.arrays[f"dy:{number}"]).channels
         moments = [_moments(xs) for xs in earlier.channels]
         for c, xs in enumerate(earlier.channels):
             for k in _sample(self.case.id, number, "earlier", c, len(xs)):
-                if self.dialect.update_gradient == "detached":
+                if self.dialect.update_gradient == "detached" or not moves:
                     yield number, "dx_earlier", earlier.indices[c][k], mpf(0)
                     continue
 
                 def loss(x: Any, c: int = c, k: int = k, xs: Channel = xs) -> Any:
                     state = before.copy()
                     state.update([*moments[:c], _moments(_with(xs, k, x)), *moments[c + 1 :]], len(xs))
-                    return _dot(self.outputs(c, later.channels[c], (state.mean[c], state.var[c])), upstream[c])
+                    now, at = state.computed, (self.state.mean[c], self.state.var[c])
+                    moved = [old + new[c] - was[c] for old, new, was in zip(at, now, self.state.computed, strict=True)]
+                    return _dot(self.outputs(c, later.channels[c], (moved[0], moved[1])), upstream[c])
 
                 unit = mp.sqrt(moments[c][1] + self.epsilon)
                 yield number, "dx_earlier", earlier.indices[c][k], _slope(loss, xs[k], unit)
