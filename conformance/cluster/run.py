@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
-from conformance.cluster.connection import connect, members
+from conformance.cluster.connection import Member, connect, members
 from conformance.cluster.crew import crewed
 from conformance.cluster.seat import Seat, SeatedSession, Wanted
 from conformance.corpus.case import Case
@@ -39,8 +39,19 @@ def run_on_cluster(
         named = [replace(one, labelled=one.adapter in labels) for one in wanted]
         drive = Drive(Schedule(cases, named), done, finished)
 
+        unfit: set[tuple[str, str]] = set()
+
+        def may(one: Wanted, member: Member) -> bool:
+            return one.fits(member) and (one.adapter, member.address) not in unfit
+
+        def others(one: Wanted, seat: Seat) -> bool:
+            unfit.add((one.adapter, seat.member.address))
+            return any(may(one, member) for member in members(client).values())
+
         def work(seat: Seat) -> None:
-            drive.work(lambda one: SeatedSession(seat, one), lambda one: one.fits(seat.member))
+            drive.work(
+                lambda one: SeatedSession(seat, one), lambda one: may(one, seat.member), lambda one: others(one, seat)
+            )
 
         def left() -> str:
             open_ = drive.schedule.unfinished()

@@ -61,9 +61,13 @@ class Drive(Generic[T]):
         self._stopped = False
         self._open: list[Driven] = []
 
-    def work(self, start: Callable[[T], Driven], can: Callable[[T], bool] = lambda _: True) -> None:
+    def work(
+        self, start: Callable[[T], Driven], can: Callable[[T], bool] = lambda _: True,
+        others: Callable[[T], bool] = lambda _: False,
+    ) -> None:  # fmt: skip
         """Drive one implementation after the other that this worker ``can``, until nothing is left to do.
 
+        One that does not start here is left to ``others``, if there are any who may try, whom this tells.
         Whatever is raised but an error of the adapter leaves the implementation, and its cases, to others.
         """
         while (column := self.schedule.next(can)) is not None:
@@ -72,7 +76,7 @@ class Drive(Generic[T]):
                     self._open.append(session)
                     self._drive(column, session)
             except AdapterError as error:
-                self._fail(column, error)
+                self._fail(column, error, others=others(column.start))
             except BaseException:
                 self.schedule.left(column)
                 raise
@@ -117,9 +121,9 @@ class Drive(Generic[T]):
                 self.schedule.back(column, cases)
                 raise
 
-    def _fail(self, column: Column[T], error: AdapterError) -> None:
+    def _fail(self, column: Column[T], error: AdapterError, *, others: bool) -> None:
         with self._lock:
-            if self.schedule.refused(column) and not self._stopped:
+            if self.schedule.refused(column, others=others) and not self._stopped:
                 self.failed.append(error)
 
     def _take(self, cell: Cell) -> None:

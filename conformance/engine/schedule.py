@@ -111,13 +111,16 @@ class Schedule(Generic[T]):
             column.workers -= 1
             self._changed.notify_all()
 
-    def refused(self, column: Column[T]) -> bool:
+    def refused(self, column: Column[T], *, others: bool = False) -> bool:
         """Say that a worker could not start an implementation, and leaves it; returns whether that is its end.
 
-        Where others are at it, it goes on with them.
+        Where others are at it, it goes on with them; so too if there are ``others`` who may yet try.
         """
         with self._changed:
             column.workers -= 1
+            if others:
+                self._changed.notify_all()
+                return False
             if column.starting is not None and column.workers:
                 column.starting = math.inf  # nobody else tries to help
                 return False

@@ -15,6 +15,7 @@ from conformance.engine.cell import Cell, cell_of
 from conformance.engine.drive import Drive
 from conformance.engine.resume import NOTHING
 from conformance.engine.schedule import Schedule
+from conformance.errors import AdapterError
 
 Sessions = Callable[..., Any]
 
@@ -77,6 +78,25 @@ def test_another_version_at_another_worker_is_left_out(session: Sessions, many: 
     assert ["fake is fake@1.0:eager:cpu at one worker and fake@2.0:eager:cpu at another"] == [
         str(error.args[0]) for error in drive.failed
     ]
+
+
+def test_what_does_not_start_at_one_worker_is_left_to_others(session: Sessions, many: list[Case]) -> None:
+    """A worker that cannot start it, and comes first, does not end it for others who may try."""
+    cells: list[Cell] = []
+    drive = Drive(Schedule(many, ["fake"]), cells.append, NOTHING)
+    unfit: set[str] = set()
+
+    def absent(_: str) -> Seated:
+        raise AdapterError("not installed here")
+
+    def others(name: str) -> bool:
+        unfit.add(name)
+        return True
+
+    drive.work(absent, lambda name: name not in unfit, others)
+    drive.work(lambda _: Seated(session()))
+    assert [] == drive.failed
+    assert len(many) == len(cells)
 
 
 def test_a_worker_takes_what_it_can(session: Sessions, many: list[Case]) -> None:
