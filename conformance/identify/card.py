@@ -86,6 +86,7 @@ _NAMED = {
     "constants": "precision of epsilon and momentum", "frozen": "frozen class", "recomputation": "recomputation",
     "update_gradient": "update differentiable", "statistics_gradient": "gradient of the statistics",
     "untracked": "without running statistics", "state_dtype": "state of 16-bit parameters",
+    "exported": "exported in train",
 }  # fmt: skip
 
 

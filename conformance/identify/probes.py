@@ -36,6 +36,7 @@ FACTS = {
     "offset": "trained on a mean of 300 standard deviations",
     "float16": "float16 input, float32 parameters",
     "state-dtype": "bfloat16 input and parameters",
+    "exported": "exported in train, and the exported model called",
     "bfloat16": "bfloat16 input, float32 parameters",
 }
 
