@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from conformance.corpus.case import Case, Step
+from conformance.corpus.case import Case, Step, parse_shape
 from conformance.definition import higher_order
 from conformance.definition.batch_norm import (
     Array,
@@ -22,6 +22,7 @@ from conformance.definition.batch_norm import (
     inverse_scale,
     statistics,
 )
+from conformance.definition.blocks import blocks, cut, joined, may_be_cut
 from conformance.definition.bounds import (
     ForwardErrors,
     StateErrors,
@@ -58,10 +59,17 @@ def simulate(case: Case, arrays: Mapping[str, Array], rules: Rules, *, until: in
     with np.errstate(over="ignore", divide="ignore", invalid="ignore", under="ignore"):
         if case.network is not None:
             return simulate_network(case, arrays, rules)
-        simulation = _Simulation(case, arrays, rules)
-        for number, step in enumerate(case.program[:until], start=1):
-            simulation.take(number, step)
-        return simulation.written.prediction
+        parts = blocks(parse_shape(case.shape))
+        if len(parts) > 1 and may_be_cut(case, arrays, rules):
+            return joined([_steps(*cut(case, arrays, channels), rules, until) for channels in parts])
+        return _steps(case, arrays, rules, until)
+
+
+def _steps(case: Case, arrays: Mapping[str, Array], rules: Rules, until: int | None) -> Prediction:
+    simulation = _Simulation(case, arrays, rules)
+    for number, step in enumerate(case.program[:until], start=1):
+        simulation.take(number, step)
+    return simulation.written.prediction
 
 
 @dataclass(frozen=True)
