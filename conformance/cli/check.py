@@ -63,10 +63,11 @@ def execute(arguments: argparse.Namespace) -> int:
     findings = lint(definitions, whole=arguments.folder is None)
     if root is not None and arguments.folder is None:
         findings += stale(root)
-    asked = [case for definition in definitions for case in definition.cases if in_set(case, ())]
+    corpus = [case for definition in definitions for case in definition.cases]
+    asked = [case for case in corpus if in_set(case, ())]
     if arguments.folder is None:
         findings += [Finding(_CHOICES, 1, message) for message in indistinct_options(asked)]
-        findings += [Finding(_RECORDS, 1, message) for message in faults_of(load_deviations(), asked)]
+        findings += [Finding(_RECORDS, 1, message) for message in faults_of(load_deviations(), corpus)]
     for finding in findings:
         sys.stdout.write(f"{finding}\n")
     cases = sum(len(definition.cases) for definition in definitions)

@@ -60,7 +60,8 @@ The suite's own are in `conformance/deviations/`, one file an implementation:
 ## What a record is held to
 
 - A pattern that matches no case, and a pattern that covers a case in which the variants change none of the quantities,
-  are refused before anything runs. So is a quantity that no case shows.
+  are refused before anything runs. So is a quantity that no case shows. A case with a tag, such as `large`, takes too
+  long for that: it has to exist, and is held against the record where it is run (`--tag large`).
 - A cell that is right after all, or that deviates in another way, has `changed`. Where the variant is a poorer formula,
   which predicts the same value and allows more rounding, luck may keep a single cell inside the bound: it then counts
   as if there were no record.

@@ -9,7 +9,7 @@ import pytest
 
 from conformance.adapters.registry import known
 from conformance.corpus.case import Case
-from conformance.corpus.load import load_corpus
+from conformance.corpus.load import load_definitions
 from conformance.errors import DeviationError
 from conformance.results.rows import CellRow, ImplementationRow, QuantityRow, Verdict
 from conformance.verdict.deviations import Deviation, load_deviations
@@ -33,7 +33,7 @@ def cases(ask: Asks) -> Sequence[Case]:
 
 def test_the_suites_own_records_hold() -> None:
     """Every record of the suite covers cases, and in each of them makes a difference."""
-    check_against(load_deviations(), load_corpus())
+    check_against(load_deviations(), [case for definition in load_definitions() for case in definition.cases])
 
 
 def test_the_suites_own_records_are_of_its_adapters() -> None:
@@ -101,6 +101,12 @@ def test_what_is_undeclared_by_default_may_be_recorded(record: Records, ask: Ask
     check_against([changed], [ask(steps=steps).case])
 
 
+def test_a_tagged_case_is_taken_at_its_word(record: Records, ask: Asks) -> None:
+    """What is too large to be simulated in passing has to exist, and no more."""
+    large = ask(id="made/large", gamma="none", tags=["large"]).case
+    check_against([record(cases=("made/large",))], [large])
+
+
 def cell(case: str, *, deviation: str | None = None, verdict: Verdict = "agrees", who: str = COLUMN.id) -> CellRow:
     row = QuantityRow(step=1, name="y", clause="1.1", verdict=verdict, deviation=deviation)
     return CellRow(case=case, implementation=who, verdict=verdict, quantities=(row,))
@@ -128,6 +134,21 @@ def test_unused(record: Records, cases: Sequence[Case], cells: list[CellRow], to
         (message,) = messages
         assert f"recorded deviation 'no gamma': none of the 3 cells that it covers on {COLUMN.id} uses it" in message
         assert "hint: remove it, or write in its `versions` those that still deviate" in message
+
+
+@pytest.mark.parametrize("deviation", ["no gamma", None])
+def test_a_tagged_case_that_was_asked_counts(record: Records, ask: Asks, deviation: str | None) -> None:
+    """A record of a tagged case alone is told as unused where that was asked and did not use it."""
+    large = ask(id="made/large", tags=["large"]).case
+    answers = [cell("made/large", deviation=deviation)]
+    assert (deviation is None) == bool(unused([record(cases=("made/large",))], [large], [COLUMN], answers))
+
+
+def test_a_tagged_case_that_was_not_asked_is_not_awaited(record: Records, cases: Sequence[Case], ask: Asks) -> None:
+    """A record whose other cases were all answered is told, although a tagged one was not asked."""
+    large = ask(id="made/large", tags=["large"]).case
+    messages = unused([record(cases=("made/*",))], [*cases[:3], large], [COLUMN], [cell(name) for name in ALL])
+    assert len(messages) == 1
 
 
 def test_a_record_of_other_versions_is_not_expected(record: Records, cases: Sequence[Case]) -> None:
