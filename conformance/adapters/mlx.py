@@ -44,14 +44,16 @@ class Adapter(BaseAdapter):
         return defaults_of(mlx.nn.BatchNorm, "mlx.nn.BatchNorm")
 
     def dialect_for(self, layer: LayerConfig) -> Dialect:
-        """Declare the sample variance, before 0.32 the population's; arrays are values: everything is differentiable.
+        """Declare what changed in 0.32, the variance and float64 scalars; arrays are values: all is differentiable.
 
+        Before 0.32 the running variance is the population's, and a Python number meets a float64 array as float32.
         ``freeze`` takes parameters out of ``trainable_parameters`` and changes no call.
         """
         release = tuple(int(number) for number in metadata.version("mlx").split(".")[:2])
-        sample = release >= (0, 32)  # https://github.com/ml-explore/mlx/pull/3817
+        old = release < (0, 32)
         return Dialect(
-            running_variance="sample" if sample else "population",
+            running_variance="population" if old else "sample",  # https://github.com/ml-explore/mlx/pull/3817
+            constants="float32 both" if old and layer.param_dtype == "float64" else "own",
             statistics_gradient="leaf", update_gradient="differentiable", recomputation="once", frozen="A",
             untracked="batch", state_dtype="parameters",
         )  # fmt: skip

@@ -168,8 +168,18 @@ def inverse_scale(mode: str, var: Array, epsilon: float, rules: Rules) -> tuple[
             inverse = 1 / np.sqrt(np.maximum(var, added))
             return inverse, np.where(var > added, -inverse**3 / 2, 0)
         radicand = var + {"inside": added, "missing": 0 * added, "squared": added * added}[place]
+        if rules.radicand_in == "float16":
+            radicand = _in_float16(var + _in_float16(added))
         inverse = 1 / np.sqrt(radicand)
         return inverse, -inverse / (2 * radicand)
+
+
+def _in_float16(value: Any) -> Any:
+    """Return numbers rounded to float16, infinite beyond its range; derivatives pass as if they were not."""
+    exact = held(value)
+    with np.errstate(over="ignore", invalid="ignore"):
+        rounding = exact.astype(np.float16).astype(exact.dtype) - exact
+    return value + np.where(np.isfinite(exact), rounding, 0)
 
 
 def _normalised_with(

@@ -150,6 +150,7 @@ def _relative_error(call: Forward, var_error: Array, rules: Rules) -> Array:
         larger, _ = inverse_scale(call.mode, low, call.parameters.epsilon, rules)
         smaller, _ = inverse_scale(call.mode, call.var + var_error, call.parameters.epsilon, rules)
         relative = np.maximum(larger / call.inverse - 1, 1 - smaller / call.inverse)
+        relative = np.where((call.inverse == 0) & (larger == 0), 0, relative)  # of an infinite radicand
     return np.nan_to_num(relative, nan=np.inf, posinf=np.inf)
 
 

@@ -13,7 +13,7 @@ UNDECLARED = "undeclared"
 TrainStatistics = Literal["batch", "updated"]
 RunningVariance = Literal["sample", "population", "over-n-1-epsilon", "sample-over-n-1-epsilon"]
 Momentum = Literal["new", "old"]
-Constants = Literal["own", "float32", "float32 each", "float32 new", "float32 momentum", "float32 old"]
+Constants = Literal["own", "float32", "float32 each", "float32 both", "float32 new", "float32 momentum", "float32 old"]
 FirstUpdate = Literal["blend", "replace", "debias"]
 UpdateGradient = Literal["undeclared", "detached", "differentiable"]
 Recomputation = Literal["undeclared", "once", "again"]
@@ -37,10 +37,10 @@ class Dialect:
     ``sample-over-n-1-epsilon`` the product of the first and the last. ``momentum`` says what the number
     given to the layer, seen through its adapter, weighs: the ``new`` batch or the ``old`` state.
     ``constants`` are epsilon and the weight of the old state: as they are, or kept in ``float32`` whatever
-    the layer's dtype, which a float64 layer shows; in ``float32 each`` so is the weight of the batch; in
-    ``float32 new`` epsilon and the weight of the batch are, the old state's is 1 minus that; in ``float32
-    momentum`` the weight of the batch alone is, in ``float32 old`` that of the old state alone.
-    ``recomputation``: whether a forward that the
+    the layer's dtype, which a float64 layer shows; in ``float32 each`` so is the weight of the batch, made of
+    the other as it was rounded; in ``float32 both`` it is rounded for itself; in ``float32 new`` epsilon and the
+    weight of the batch are, the old state's is 1 minus that; in ``float32 momentum`` the weight of the batch alone
+    is, in ``float32 old`` that of the old state alone. ``recomputation``: whether a forward that the
     backward does ``again`` moves the state again. A ``frozen`` layer in train uses batch statistics
     and moves its state (``A``), leaves it (``B``), or uses the running statistics (``C``).
     ``untracked`` is what evaluate uses where no running statistics are kept. ``state_dtype`` is that of the

@@ -22,6 +22,7 @@ class Rules:
 
     # Forward
     epsilon: Literal["inside", "outside", "missing", "squared", "floor"] = "inside"
+    radicand_in: Literal["own", "float16"] = "own"
     epsilon_evaluate: Literal["as in train", "outside", "missing"] = "as in train"
     output_variance: Literal["population", "sample"] = "population"
     axes: Literal["channel", "position", "instance", "all"] = "channel"

@@ -67,7 +67,7 @@ def update_weight(k: int, momentum: float | None, rules: Rules) -> np.longdouble
         return weight / settled(k, weight)
     if rules.dialect.constants in ("own", "float32 momentum"):
         return weight
-    if rules.dialect.constants == "float32 new":
+    if rules.dialect.constants in ("float32 new", "float32 both"):
         return one * np.float32(weight)
     # Where constants are kept in float32, that of the state is the weight of the old one.
     weight = one - np.float32(one - weight)
@@ -84,7 +84,7 @@ def weights(state: State, momentum: float | None, rules: Rules) -> tuple[Any, An
     if rules.update_arithmetic == "state's precision" and state.dtype:
         weight = rounded(weight, state.dtype)
         return weight, rounded(1 - weight, state.dtype)
-    if rules.dialect.constants == "float32 each" and momentum is not None:
+    if rules.dialect.constants in ("float32 each", "float32 both") and momentum is not None:
         return weight, number(np.float32(1 - (momentum if rules.dialect.momentum == "new" else 1 - momentum)))
     if rules.state_starts_in != "own" and state.dtype == rules.state_starts_in and state.updates == 0:
         return weight, rounded(1 - weight, state.dtype)

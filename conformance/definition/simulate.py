@@ -327,6 +327,8 @@ class _Simulation:
         if self.rules.updates == "with each backward" and call.forward.mode == "train":
             self._move(call)
         call = self._seen_by_backward(call)
+        # Summed before it is multiplied by an infinite 1 / s a gradient is infinite, otherwise NaN.
+        self.written.poisoned |= bool(np.isinf(call.forward.inverse).any())
         dy = by_channel(self.arrays[f"dy:{number}"].astype(self.wide))
         done = gradients(call.forward, dy, self.rules)
         bounds = gradient_errors(call.forward, call.errors, dy, self.precision, self.rules)

@@ -18,6 +18,8 @@ X = np.array([[1.0], [3.0], [5.0]])
 DY = np.array([[1.0], [0.0], [0.0]])
 EPSILON = 1 / 3
 ROOT = np.sqrt(3.0)
+#: A momentum of 0.1 and 1 minus it, each rounded to float32.
+WEIGHT, KEPT = float(np.float32(0.1)), float(np.float32(0.9))
 
 
 def predict(
@@ -56,11 +58,14 @@ def test_train_output() -> None:
         ({"running_variance": "over-n-1-epsilon"}, 0.3, 0.9 + 0.1 * (8 / 3) * 3 / (2 - EPSILON)),
         ({"running_variance": "sample-over-n-1-epsilon"}, 0.3, 0.9 + 0.1 * 4 * 3 / (2 - EPSILON)),
         ({"momentum": "old"}, 2.7, 3.7),
+        ({"constants": "float32"}, 3 * (1 - KEPT), KEPT + 4 * (1 - KEPT)),
+        ({"constants": "float32 both"}, 3 * WEIGHT, KEPT + 4 * WEIGHT),
         ({"first_update": "replace"}, 3.0, 4.0),
         ({"first_update": "debias"}, 3.0, 4.0),
     ],
-    ids=["sample", "population", "over n-1-epsilon", "sample over n-1-epsilon", "old", "replace", "debias"],
-)
+    ids=["sample", "population", "over n-1-epsilon", "sample over n-1-epsilon", "old", "float32", "float32 both",
+         "replace", "debias"],
+)  # fmt: skip
 def test_state_after_one_update(changes: dict[str, Any], mean: float, var: float) -> None:
     """Each option of the update leaves the state that its sentence says."""
     prediction = predict(TRAIN, rules=Rules(dialect=Dialect(**changes)))

@@ -275,6 +275,19 @@ def test_nnx_loses_a_small_variance() -> None:
     assert [True, True, False] == np.isinf(found).tolist()
 
 
+def test_nnx_takes_variance_and_epsilon_in_float16() -> None:
+    """Where both are small the output is that of their sum in float16 bit for bit, a twentieth from the exact one."""
+    nnx: Any = pytest.importorskip("flax.nnx", reason="Flax is not installed: pip install 'batchnorm-conformance[jax]'")
+    variance, epsilon = np.array([2.8e-8, 2.2e-8, 5e-8], np.float32), 1e-7
+    module = nnx.BatchNorm(3, epsilon=epsilon, dtype=np.float16, use_running_average=True, rngs=nnx.Rngs(0))
+    module.var.set_value(variance)
+    x = np.full((1, 3), 1e-3, np.float16)
+    found = np.asarray(module(x))
+    added = variance.astype(np.float16) + np.float16(epsilon)
+    np.testing.assert_array_equal(found, x * (1 / np.sqrt(added.astype(np.float32))).astype(np.float16))
+    assert np.abs(found * np.sqrt(variance + epsilon) / x - 1).max() > 1 / 20
+
+
 def test_equinox_rounds_each_operation() -> None:
     """The output of Equinox is nearer to float16 operations than to the one rounded once, and not that one."""
     if importlib.util.find_spec("equinox") is None:
