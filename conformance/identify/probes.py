@@ -36,7 +36,9 @@ FACTS = {
     "offset": "trained on a mean of 300 standard deviations",
     "float16": "float16 input, float32 parameters",
     "state-dtype": "bfloat16 input and parameters",
-    "exported": "exported in train, and the exported model called",
+    "folded": "trained, folded into a dense layer before it, evaluated",
+    "exported": "exported in train, the exported model called, the layer evaluated",
+    "exported-evaluate": "exported in evaluate, and the exported model called",
     "bfloat16": "bfloat16 input, float32 parameters",
 }
 
@@ -79,7 +81,12 @@ PROBES: dict[str, Case] = {
         probe(
             "own-state", [{"train": "a"}, {"reload": True}, {"evaluate": "a"}], state="own", **_LARGE,
         ),
-        probe("exported", [{"train": "a", "exported": True, "observe": ["y"]}], shape="5x3"),
+        probe("folded", [{"train": "b", "observe": []}, {"evaluate": "a", "folded": "biased"}], **_LARGE),
+        probe(
+            "exported", [{"train": "a", "exported": True, "observe": ["y"]}, {"evaluate": "a", "observe": ["y"]}],
+            shape="5x3",
+        ),
+        probe("exported-evaluate", [{"evaluate": "a", "exported": True, "observe": ["y"]}], **_LARGE),
         probe("mask", [{"train": "a", "masked": True, "gradients": _ALL}], shape="4x3x7", dtype="float64"),
         probe(
             "second-order",
@@ -100,7 +107,9 @@ PROBES: dict[str, Case] = {
 }  # fmt: skip
 
 #: Probes of particular places, in which an implementation may do what it does nowhere else.
-PARTICULAR = frozenset({"own-state", "mask", "second-order", "float16", "state-dtype", "bfloat16"})
+PARTICULAR = frozenset(
+    {"own-state", "mask", "second-order", "folded", "exported-evaluate", "float16", "state-dtype", "bfloat16"}
+)
 
 #: Where the estimator of the running variance is asked for, by rank and dtype: so few values that it shows.
 ESTIMATORS: dict[tuple[int, str], Case] = {
