@@ -39,7 +39,7 @@ class Linear:
         """Return ``y[n, c, p] = bias[c] + sum over f, q of kernel[c, f, q] * x[n, f, p + q]``."""
         total = np.zeros((len(x), len(self.kernel), *x.shape[2:]), x.dtype)
         for weights, values in self._terms(x):
-            total = total + np.einsum("cf,nf...->nc...", weights, values)
+            total = total + (weights @ values.reshape(*values.shape[:2], -1)).reshape(total.shape)
         return total if self.bias is None else total + _spread(self.bias, x.ndim)
 
     @property

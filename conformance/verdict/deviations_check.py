@@ -84,16 +84,17 @@ def unused(
     """Return a message for each record that was put to the test in full, and excused nothing.
 
     That is a record that concerns a column whose every covered case of the corpus ``cases`` was
-    answered, but for those with a tag that were not asked, and of whose cells none used it.
+    answered, but for those with a tag that were not asked, and of whose cells none used it. Where all are unsupported,
+    for want of a package to export with for instance, nothing was put to the test.
     """
     messages = []
     for record, column in product(deviations, columns):
         if not record.concerns_implementation(column.name, _version(column), column.execution):
             continue
         covered = [cell for cell in cells if cell.implementation == column.id and record.concerns_case(cell.case)]
-        answered = {cell.case for cell in covered if cell.verdict not in ("crashed", "void")}
+        asked = {cell.case for cell in covered if cell.verdict not in ("crashed", "void")}
         awaited = {case.id for case in cases if not case.tags and record.concerns_case(case.id)}
-        if not answered or awaited - answered:
+        if awaited - asked or all(cell.verdict == "unsupported" for cell in covered if cell.case in asked):
             continue
         if not any(_uses(cell, record) for cell in covered):
             messages.append(_told(record, f"none of the {len(covered)} cells that it covers on {column.id} uses it"))

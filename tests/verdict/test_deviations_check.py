@@ -121,6 +121,8 @@ USES = {
     "not all cases run": ([cell(name) for name in ALL[:2]], False),
     "no case run": ([], False),
     "crashed in one": ([cell(ALL[0], verdict="crashed"), cell(ALL[1]), cell(ALL[2])], False),
+    "unsupported in one": ([cell(ALL[0], verdict="unsupported"), cell(ALL[1]), cell(ALL[2])], True),
+    "unsupported in all": ([cell(name, verdict="unsupported") for name in ALL], False),
     "another implementation": ([cell(name, who="other@1:eager:cpu") for name in ALL], False),
 }
 
