@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from pathlib import Path
-from types import ModuleType
 
 import msgspec
 import pytest
@@ -14,35 +12,26 @@ import yaml
 from conformance.cli.main import VERBS
 from conformance.results.rows import SEVERITY
 from conformance.verdict.deviations import Deviation, load_deviations
+from tools import front_page
 
 ROOT = Path(__file__).parents[2]
 DOCS = sorted((ROOT / "docs").glob("*.md"))
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS]
 
 
-@pytest.fixture(scope="module")
-def front_page() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("front_page", ROOT / "tools" / "front_page.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_generated_parts_are_up_to_date(front_page: ModuleType) -> None:
+def test_generated_parts_are_up_to_date() -> None:
     """`make docs` would change nothing in README.md."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert front_page.filled(text) == text
 
 
-def test_a_lost_marker_is_told(front_page: ModuleType) -> None:
+def test_a_lost_marker_is_told() -> None:
     """A page that lost a marker is refused by the marker's name."""
     with pytest.raises(ValueError, match="generated: numbers"):
         front_page.filled("# nothing here\n")
 
 
-def test_every_verdict_is_explained(front_page: ModuleType) -> None:
+def test_every_verdict_is_explained() -> None:
     """The table of verdicts has a row for each."""
     table = front_page.verdicts()
     assert [] == [verdict for verdict in SEVERITY if f"`{verdict}`" not in table]

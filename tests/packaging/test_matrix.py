@@ -2,36 +2,23 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
 from conformance.adapters.registry import known
 from conformance.errors import ConformanceError
 from conformance.results.read import read_results
+from tools import matrix
 
 ROOT = Path(__file__).parents[2]
 TESTS = ROOT / "tests"
 
 
-@pytest.fixture(scope="module")
-def matrix() -> ModuleType:
-    """Return the tool as a module."""
-    spec = importlib.util.spec_from_file_location("matrix", ROOT / "tools" / "matrix.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["matrix"] = module  # msgspec looks its annotations up there
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_the_configuration_names_what_exists(matrix: ModuleType) -> None:
+def test_the_configuration_names_what_exists() -> None:
     """Every adapter has a name here, or is a class of the package; every host file and folder is there."""
     environments = matrix.load(ROOT / "matrix.yaml")
     adapters = {adapter for one in environments.values() for adapter in one.adapters}
@@ -41,7 +28,7 @@ def test_the_configuration_names_what_exists(matrix: ModuleType) -> None:
     assert all((ROOT / one.npm / "package.json").is_file() for one in environments.values() if one.npm)
 
 
-def test_it_has_columns_enough(matrix: ModuleType) -> None:
+def test_it_has_columns_enough() -> None:
     """It makes 25 columns at least, the canary not counted, and every adapter that comes with the suite is in it."""
     environments = matrix.load(ROOT / "matrix.yaml")
     asked = [adapter for one in environments.values() for adapter in one.adapters]
@@ -49,7 +36,7 @@ def test_it_has_columns_enough(matrix: ModuleType) -> None:
     assert {name for name in known() if name != "numpy"} <= set(asked)
 
 
-def test_three_versions_of_each(matrix: ModuleType) -> None:
+def test_three_versions_of_each() -> None:
     """Beside the current one there are two other versions of JAX, Keras, TensorFlow and MLX, one of ONNX Runtime."""
     names = list(matrix.load(ROOT / "matrix.yaml"))
     needed = {"jax": 2, "keras-3": 2, "mlx": 2, "onnxruntime": 1, "torch": 1}
@@ -64,7 +51,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize(("entry", "message"), FAULTS.values(), ids=FAULTS)
-def test_faults(matrix: ModuleType, tmp_path: Path, entry: str, message: str) -> None:
+def test_faults(tmp_path: Path, entry: str, message: str) -> None:
     """A fault is told with file, line, column, what was found and what was expected."""
     file = tmp_path / "matrix.yaml"
     file.write_text(f"environments:\n  {entry}\n", encoding="utf-8")

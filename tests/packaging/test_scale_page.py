@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+
+from tools import figures
 
 ROOT = Path(__file__).parents[2]
 #: What the figures are at least.
@@ -18,31 +18,21 @@ NAMES = (
 )  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def tool() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("figures", ROOT / "tools" / "figures.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_the_page_says_what_was_measured(tool: ModuleType) -> None:
+def test_the_page_says_what_was_measured() -> None:
     """The generated parts of the page are those of docs/bench.json."""
     text = (ROOT / "docs" / "scale.md").read_text(encoding="utf-8")
-    assert text == tool.page(text, json.loads((ROOT / "docs" / "bench.json").read_text(encoding="utf-8")))
+    assert text == figures.page(text, json.loads((ROOT / "docs" / "bench.json").read_text(encoding="utf-8")))
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_figure_is_listed(tool: ModuleType, name: str) -> None:
+def test_every_figure_is_listed(name: str) -> None:
     """Each figure that was promised belongs to a module that measures it."""
-    (module,) = [module for module, targets in tool.FIGURES.items() if name in targets]
+    (module,) = [module for module, targets in figures.FIGURES.items() if name in targets]
     assert f'"{name}"' in (ROOT / "benchmarks" / "bench" / f"{module}.py").read_text(encoding="utf-8")
 
 
-def test_another_figure_makes_another_page(tool: ModuleType) -> None:
+def test_another_figure_makes_another_page() -> None:
     """A page of other figures is not current."""
     text = (ROOT / "docs" / "scale.md").read_text(encoding="utf-8")
     bench = json.loads((ROOT / "docs" / "bench.json").read_text(encoding="utf-8"))
-    assert text != tool.page(text, {**bench, "overhead_ms_per_cell": 123.0})
+    assert text != figures.page(text, {**bench, "overhead_ms_per_cell": 123.0})

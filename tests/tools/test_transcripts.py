@@ -2,36 +2,21 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-from types import ModuleType
-
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tools import transcripts
 
-
-def tool() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("transcripts", ROOT / "tools" / "transcripts.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-TOOL = tool()
-PAGE = TOOL.PAGE.read_text(encoding="utf-8")
+PAGE = transcripts.PAGE.read_text(encoding="utf-8")
 #: Of the implementation that is always there; its conversion asks another one.
-COMMANDS = [one for one in TOOL.COMMANDS["numpy"] if one[0] != "convert"]
+COMMANDS = [one for one in transcripts.COMMANDS["numpy"] if one[0] != "convert"]
 
 
-@pytest.mark.parametrize("name", TOOL.COMMANDS)
+@pytest.mark.parametrize("name", transcripts.COMMANDS)
 def test_every_verb_is_shown_on_every_implementation(name: str) -> None:
     """The five implementations have a section with all four verbs, none of which ended in an error."""
     part = PAGE.partition(f"## {name}\n")[2].partition("\n## ")[0]
-    for command in TOOL.COMMANDS[name]:
-        shown = TOOL.section(command, "").partition("\n```\n")[0]
+    for command in transcripts.COMMANDS[name]:
+        shown = transcripts.section(command, "").partition("\n```\n")[0]
         assert shown in part
         said = part.partition(shown)[2].partition("\n```\n\n```")[2].partition("\n```")[0]
         assert len(said.splitlines()) > 3, command
@@ -40,10 +25,10 @@ def test_every_verb_is_shown_on_every_implementation(name: str) -> None:
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda one: one[0] + "-" + one[1].partition("/")[0])
 def test_the_page_is_what_is_printed(command: tuple[str, ...]) -> None:
     """The page has what the verb prints now, numbers aside."""
-    assert TOOL.masked(TOOL.section(command, TOOL.transcript(command))) in TOOL.masked(PAGE)
+    assert transcripts.masked(transcripts.section(command, transcripts.transcript(command))) in transcripts.masked(PAGE)
 
 
 def test_a_changed_word_is_noticed() -> None:
     """Only numbers are masked."""
-    assert TOOL.masked("observed 1.25e-3, fits") == TOOL.masked("observed   17, fits")
-    assert TOOL.masked("observed 1, fits") != TOOL.masked("observed 1, differs")
+    assert transcripts.masked("observed 1.25e-3, fits") == transcripts.masked("observed   17, fits")
+    assert transcripts.masked("observed 1, fits") != transcripts.masked("observed 1, differs")
