@@ -3,246 +3,19 @@
 from __future__ import annotations
 
 import re
-from itertools import pairwise
-from math import prod
 from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 
+from conformance.corpus.layer import Dtype, Layer, Network
+from conformance.corpus.name import ClauseNumber, Label, Name
+from conformance.corpus.recipe import Inputs
+from conformance.corpus.shape import ShapeText, parse_shape
+from conformance.corpus.step import Step
+
 __all__ = ["Case", "Inputs", "Layer", "Network", "Step"]
 
-Dtype: TypeAlias = Literal["float64", "float32", "bfloat16", "float16"]
-Mode: TypeAlias = Literal["train", "evaluate"]
-Quantity: TypeAlias = Literal["y", "running_mean", "running_var"]
-Gradient: TypeAlias = Literal["x", "gamma", "beta", "running_mean", "running_var"]
-Variable: TypeAlias = Literal["x", "gamma", "dy"]
-Folded: TypeAlias = Literal["biased", "unbiased"]
 Parameter: TypeAlias = Literal["random", "ones", "zeros", "negative", "none"]
-ShapeText = Annotated[str, msgspec.Meta(pattern=r"^[0-9]+(x[0-9]+){1,4}$")]
-Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
-Label = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]*$")]
-ClauseNumber = Annotated[str, msgspec.Meta(pattern=r"^[0-9]+\.[0-9]+$")]
-
-
-class Layer(msgspec.Struct, frozen=True, kw_only=True):
-    """What an adapter builds: one batch norm layer over ``channels`` channels.
-
-    ``momentum`` weighs the new batch; ``None`` asks for the cumulative average. ``channel_axis``
-    is where the implementation is to find the channels: ``second``, ``last``, or ``native``,
-    whatever suits it. A layer that is not ``tracked`` keeps no running statistics. Arrays reach the
-    adapter in the canonical layout ``(N, C, *spatial)`` always.
-    """
-
-    channels: int
-    rank: int
-    momentum: float | None
-    epsilon: float
-    gamma: bool
-    beta: bool
-    tracked: bool
-    dtype: Dtype
-    param_dtype: Dtype
-    channel_axis: Literal["native", "second", "last"]
-
-
-class Network(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A stack of ``blocks`` times dense, batch norm and GELU, then a dense layer of ``outputs`` units.
-
-    Each dense layer of a block has ``width`` units; GELU is the exact one, ``z / 2 * (1 + erf(z / sqrt 2))``
-    (Hendrycks & Gimpel 2016, arXiv:1606.08415). Input and output are of shape ``(N, features)``.
-    """
-
-    blocks: Annotated[int, msgspec.Meta(ge=1, le=64)]
-    width: Annotated[int, msgspec.Meta(ge=1, le=4096)]
-    outputs: Annotated[int, msgspec.Meta(ge=1, le=4096)]
-
-    @property
-    def channels(self) -> int:
-        """Return how many channels the batch norms have together, whose arrays are joined in their order."""
-        return self.blocks * self.width
-
-    def dense(self, features: int) -> tuple[tuple[int, int], ...]:
-        """Return the shape ``(units, features)`` of the kernel of each dense layer."""
-        widths = (features, *(self.width,) * self.blocks, self.outputs)
-        return tuple((after, before) for before, after in pairwise(widths))
-
-
-class Inputs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How an input is generated.
-
-    ``offset`` is the distance of the mean from zero in standard deviations, ``scale`` the standard
-    deviation; channels differ by shifts and factors of order one. ``kind: constant`` repeats one
-    value in a channel; ``values`` gives them outright, in C order. ``shape`` overrides the case's.
-
-    ``of`` takes the values of another input instead, and changes them: rows in reverse order
-    (``reversed_rows``), then times ``multiplied``, then plus ``added``, rounded to the dtype.
-    ``joined`` takes the rows of several other inputs, one after the other. ``poison`` puts one NaN or
-    infinity into the first channel, at its first position.
-    """
-
-    kind: Literal["normal", "constant", "values"] = "normal"
-    offset: float = 0.0
-    scale: Annotated[float, msgspec.Meta(gt=0)] = 1.0
-    shape: ShapeText | None = None
-    values: tuple[float, ...] | None = None
-    of: Label | None = None
-    joined: tuple[Label, ...] = ()
-    reversed_rows: bool = False
-    multiplied: float = 1.0
-    added: float = 0.0
-    poison: Literal["none", "nan", "inf"] = "none"
-
-    def __post_init__(self) -> None:
-        if self.of is None and (self.reversed_rows or self.multiplied != 1 or self.added != 0):
-            raise ValueError("`reversed_rows`, `multiplied` and `added` change another input: name it with `of`")
-        if (self.kind == "values") != (self.values is not None):
-            raise ValueError("`values` goes with `kind: values`, and only with it")
-        if self.joined and (self.of is not None or self.values is not None or len(self.joined) < 2):
-            raise ValueError("`joined` names two other inputs or more, and goes with neither `of` nor `values`")
-
-    @property
-    def sources(self) -> tuple[str, ...]:
-        """Return the labels of the inputs that this one is made from."""
-        return self.joined or (() if self.of is None else (self.of,))
-
-
-class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """One call of a case.
-
-    Exactly one of: ``train`` or ``evaluate`` (a forward in that mode on the input of that label),
-    ``backward`` (the gradients of an earlier forward, named by its ``name``), ``through_update``
-    (two labels: train on the first, evaluate on the second, and ask for the gradient with respect
-    to the first), ``freeze`` (by the implementation's own gesture; ``false`` thaws), ``reload``
-    (save the layer as the implementation does, and go on with a new one that has loaded it), ``automatic``
-    (a forward whose mode is the implementation's to find out: train where a gradient is taken, else evaluate),
-    ``save`` (the state is kept under that name), ``restore`` (a state that was kept is put back), ``average``
-    (the state becomes the average of those that were kept), ``converge`` (train on the input of that label
-    ``times`` times and evaluate it before the first and after each ``every``-th).
-
-    ``gradients`` are those of ``sum(y * dy)`` asked for in this step, ``observe`` what is read after
-    it. A train step may ``recompute`` its forward in its backward, as checkpointing does; one that is
-    ``rejected`` must raise an error; ``same_as`` names an earlier step whose output is the same bit for bit.
-    A ``masked`` forward takes its statistics from a part of the positions only. ``replicas`` trains on two
-    inputs at once, with synchronised statistics; outputs and gradients are joined along the rows.
-    An ``evaluate`` step that is ``folded`` is put to a linear layer, with a bias or without, into which the layer was
-    folded that came after it: dense, or a convolution over three positions in each spatial dimension, of as many inputs
-    as channels. A ``train`` or ``evaluate`` step that is ``exported`` is put to the model to which the layer in that
-    mode is exported. Of both the output is looked at, and the state that the layer is left with.
-    A forward step ``against`` an earlier one has the mean square distance of their outputs, ``mse``; one with a
-    ``target`` that of its output to the input of that label, ``loss``.
-
-    A forward step with ``hvp``, ``third`` or ``jvp`` asks for higher derivatives of the call, and for nothing
-    else, the state included: ``hvp`` names the variables of a Hessian-vector product of ``sum(y * dy)``,
-    ``third`` asks for the third derivative in ``x``, ``jvp`` names orders of forward mode in ``x``.
-    ``direction`` is along which.
-    """
-
-    train: Label | None = None
-    evaluate: Label | None = None
-    backward: Label | None = None
-    through_update: tuple[Label, Label] | None = None
-    freeze: bool | None = None
-    reload: Literal[True] | None = None
-    replicas: tuple[Label, Label] | None = None
-    automatic: Label | None = None
-    save: Label | None = None
-    restore: Label | None = None
-    average: Annotated[tuple[Label, ...], msgspec.Meta(min_length=2)] | None = None
-    converge: Label | None = None
-    times: Annotated[int, msgspec.Meta(ge=1, le=10000)] = 1
-    every: Annotated[int, msgspec.Meta(ge=1)] = 1
-    masked: bool = False
-    recompute: bool = False
-    folded: Folded | None = None
-    exported: bool = False
-    rejected: bool = False
-    same_as: Label | None = None
-    against: Label | None = None
-    target: Label | None = None
-    name: Label | None = None
-    gradients: tuple[Gradient, ...] = ()
-    dy: Literal["random", "ones"] = "random"
-    hvp: tuple[Variable, ...] = ()
-    third: bool = False
-    jvp: tuple[Literal[1, 2], ...] = ()
-    direction: Literal["random", "ones"] = "random"
-    observe: tuple[Quantity, ...] = ("y", "running_mean", "running_var")
-
-    def __post_init__(self) -> None:
-        if self.differentiates:
-            self._refuse_beside_derivatives()
-            msgspec.structs.force_setattr(self, "observe", ())
-        if self.deployed:
-            self._refuse_beside_deployed()
-        given = [kind for kind in _STEP_KINDS if getattr(self, kind) is not None]
-        if len(given) != 1:
-            raise ValueError(f"a step is exactly one of {', '.join(_STEP_KINDS)}; got {given or 'none'}")
-        if self.backward is not None and not self.gradients:
-            raise ValueError("a backward step names its `gradients`")
-        if self.masked and (self.mode is None or self.replicas is not None):
-            raise ValueError("only a `train` or `evaluate` step is `masked`")
-        if self.mode is None and (self.name or self.same_as or self.rejected or self.against or self.target):
-            what = "a `name` or a `target`, is `same_as` or `against` another, or is `rejected`"
-            raise ValueError(f"only a train or evaluate step has {what}")
-        if self.converge is None and (self.times, self.every) != (1, 1):
-            raise ValueError("`times` and `every` go with `converge`")
-        if self.converge is not None and self.times % self.every:
-            raise ValueError(f"`times: {self.times}` is no multiple of `every: {self.every}`")
-        if self.recompute and (self.train is None or not self.gradients):
-            raise ValueError("only a train step with `gradients` can `recompute` its forward")
-
-    def _refuse_beside_deployed(self) -> None:
-        others = ("gradients", "name", "masked", "recompute", "rejected", "same_as", "against", "target")
-        if any(getattr(self, other) for other in others) or self.differentiates or (self.folded and self.exported):
-            raise ValueError("a step that is `folded` or `exported` observes, and asks for nothing else")
-        if self.folded and self.evaluate is None:
-            raise ValueError("only an `evaluate` step is `folded`")
-        if self.train is None and self.evaluate is None:
-            raise ValueError("only a `train` or `evaluate` step is `exported`")
-
-    def _refuse_beside_derivatives(self) -> None:
-        others = ("gradients", "name", "recompute", "rejected", "same_as", "against", "target")
-        if self.mode is None or any(getattr(self, other) for other in others):
-            raise ValueError("`hvp`, `third` and `jvp` go with `train` or `evaluate`, and with nothing else")
-
-    @property
-    def differentiates(self) -> bool:
-        """Tell whether the step asks for higher derivatives of its call."""
-        return bool(self.hvp or self.third or self.jvp)
-
-    @property
-    def deployed(self) -> bool:
-        """Tell whether the step is put to what becomes of the layer: folded into another, or exported."""
-        return self.folded is not None or self.exported
-
-    @property
-    def mode(self) -> Mode | None:
-        """Return the mode of a forward step, ``None`` for any other."""
-        if self.automatic is not None:
-            return "train" if self.gradients else "evaluate"
-        if self.train is not None or self.replicas is not None:
-            return "train"
-        return "evaluate" if self.evaluate is not None else None
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Return the labels of the inputs that the step uses."""
-        several = self.through_update or self.replicas
-        if several is not None:
-            return several
-        given = (self.train, self.evaluate, self.automatic, self.converge)
-        return tuple(label for label in given if label is not None)
-
-    @property
-    def moves_state(self) -> bool:
-        """Tell whether the step puts a state in the place of the layer's, without a call."""
-        return self.restore is not None or self.average is not None
-
-
-_STEP_KINDS = (
-    "train", "evaluate", "backward", "through_update", "freeze", "reload", "replicas", "automatic", "save", "restore",
-    "average", "converge",
-)  # fmt: skip
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -370,7 +143,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
         Repetition ``k`` (from 2) works on inputs of its own, labelled ``label.k``.
         """
-        rounds = [tuple(_relabel(step, k) for step in self.steps) for k in range(2, self.repeat + 1)]
+        rounds = [tuple(step.relabelled(k) for step in self.steps) for k in range(2, self.repeat + 1)]
         return self.steps + tuple(step for steps in rounds for step in steps)
 
     def input(self, label: str) -> Inputs:
@@ -379,33 +152,5 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         return spec if spec.shape is not None else msgspec.structs.replace(spec, shape=self.shape)
 
 
-def parse_shape(text: str) -> tuple[int, ...]:
-    """Return ``(4, 3, 7)`` for ``4x3x7``."""
-    return tuple(int(length) for length in text.split("x"))
-
-
-def values_per_channel(shape: tuple[int, ...]) -> int:
-    """Return ``n = N * prod(spatial)`` for a shape in canonical layout."""
-    return shape[0] * prod(shape[2:])
-
-
 def _default_param_dtype(dtype: str) -> Any:
     return dtype if dtype in ("float32", "float64") else "float32"
-
-
-#: Fields that hold one label or name.
-_LABELLED = (
-    "train", "evaluate", "backward", "same_as", "name", "automatic", "save", "restore", "converge", "against", "target",
-)  # fmt: skip
-
-
-def _relabel(step: Step, k: int) -> Step:
-    changes: dict[str, Any] = {}
-    for kind in _LABELLED:
-        label = getattr(step, kind)
-        if label is not None:
-            changes[kind] = f"{label}.{k}"
-    for kind in ("through_update", "replicas", "average"):
-        if getattr(step, kind) is not None:
-            changes[kind] = tuple(f"{label}.{k}" for label in getattr(step, kind))
-    return msgspec.structs.replace(step, **changes)

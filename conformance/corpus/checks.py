@@ -5,8 +5,9 @@ from __future__ import annotations
 import difflib
 from math import prod
 
-from conformance.corpus.case import Case, Step, parse_shape
+from conformance.corpus.case import Case, Step
 from conformance.corpus.marks import Node, fault
+from conformance.corpus.shape import parse_shape
 from conformance.definition.clauses import CLAUSES
 
 __all__ = ["MOST_VALUES", "check_case"]

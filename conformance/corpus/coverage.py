@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any, TypeAlias, TypeVar
 
-from conformance.corpus.case import Case, parse_shape, values_per_channel
+from conformance.corpus.case import Case
+from conformance.corpus.shape import parse_shape, values_per_channel
 from conformance.definition.clauses import AREAS
 
 __all__ = ["Call", "calls", "coverage_page"]

@@ -12,7 +12,8 @@ import ml_dtypes
 import numpy as np
 from numpy.typing import NDArray
 
-from conformance.corpus.case import Case, Inputs, Step, parse_shape
+from conformance.corpus.case import Case, Inputs, Step
+from conformance.corpus.shape import parse_shape
 from conformance.errors import CaseError
 
 __all__ = ["generate", "laid_out"]

@@ -12,7 +12,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from conformance.corpus.case import Case, Step, values_per_channel
+from conformance.corpus.case import Case, Step
+from conformance.corpus.shape import values_per_channel
 from conformance.definition.batch_norm import Array
 from conformance.definition.prediction import Expected, Predicted, Prediction
 from conformance.definition.rules import Rules

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from conformance.corpus.case import Case, Step, parse_shape
+from conformance.corpus.case import Case, Step
+from conformance.corpus.shape import parse_shape
 from conformance.definition import higher_order
 from conformance.definition.batch_norm import (
     Array,

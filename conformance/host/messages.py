@@ -7,7 +7,8 @@ from typing import TypeAlias
 import msgspec
 
 from conformance.adapters.contract import Defaults, Implementation
-from conformance.corpus.case import Case, Gradient, Layer, Network, Quantity, Step, Variable
+from conformance.corpus.case import Case, Layer, Network, Step
+from conformance.corpus.step import Gradient, Quantity, Variable
 from conformance.definition.dialect import Dialect
 
 __all__ = [

@@ -10,8 +10,9 @@ import msgspec
 
 from conformance.adapters.contract import Implementation, LayerConfig
 from conformance.adapters.numpy import Adapter
-from conformance.corpus.case import Case, Dtype
+from conformance.corpus.case import Case
 from conformance.corpus.inputs import generate
+from conformance.corpus.layer import Dtype
 from conformance.definition.dialect import Dialect
 from conformance.definition.prediction import Expected, Same
 from conformance.definition.rules import Rules

@@ -11,7 +11,8 @@ import msgspec
 import numpy as np
 
 from conformance.adapters.contract import Adapter, Array, Layer
-from conformance.corpus.case import Case, parse_shape
+from conformance.corpus.case import Case
+from conformance.corpus.shape import parse_shape
 
 __all__ = [
     "ALL", "BOTH", "Check", "NotAskedError", "Subject", "UnfitError", "an_array", "integers", "small_case",

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from conformance.bundle.layout import BundleError, answers_of, file_name, read_manifest
 from conformance.bundle.recorded import Recorded
 from conformance.bundle.requests import request_of
-from conformance.corpus.case import Case, Step, parse_shape
+from conformance.corpus.case import Case, Step
 from conformance.corpus.inputs import generate
 from conformance.corpus.load import load_file
+from conformance.corpus.shape import parse_shape
 from conformance.definition.rules import Rules
 from conformance.errors import CaseError, ConformanceError, DeviationError, HostError, ResultsError, UsageError
 from conformance.host.answers import Fault, answer_of, observation_of

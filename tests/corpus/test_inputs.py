@@ -13,10 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conformance.corpus.case import Case, Inputs, Step, parse_shape
+from conformance.corpus.case import Case, Inputs, Step
 from conformance.corpus.inputs import generate, laid_out
 from conformance.corpus.load import load_corpus
 from conformance.corpus.palette import PALETTE
+from conformance.corpus.shape import parse_shape
 from conformance.errors import CaseError
 
 DTYPES = {

@@ -15,7 +15,8 @@ from jax import export
 
 from conformance.adapters.contract import Array, LayerConfig, State
 from conformance.adapters.shared.device import pin_jax
-from conformance.corpus.case import Case, parse_shape, values_per_channel
+from conformance.corpus.case import Case
+from conformance.corpus.shape import parse_shape, values_per_channel
 from conformance.host.frames import Frame, decode, encode
 
 __all__ = [
