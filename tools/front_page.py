@@ -85,25 +85,28 @@ def _verdict(words: VerdictWords) -> str:
 
 
 def deviations() -> str:
-    """Return the table of recorded deviations: what happens, and who does it."""
+    """Return the table of recorded deviations with a thread upstream, what happens and who does it; count the others."""
     head = ["| what happens | who | seen in | upstream |", "| --- | --- | --- | --- |"]
     alike: dict[str, list[Deviation]] = {}
     for record in load_deviations():
         # The name of a record begins with that of its implementation, or of its package.
         alike.setdefault(record.name.partition(" ")[2], []).append(record)
-    return "\n".join([*head, *(_deviation(what, records) for what, records in alike.items())])
+    told = {what: records for what, records in alike.items() if any(map(_thread, records))}
+    others = sum(len(records) for what, records in alike.items() if what not in told)
+    rows = [_deviation(what, records) for what, records in told.items()]
+    return "\n".join([*head, *rows, "", f"{others} more records, most of them of 16-bit numbers, are in [the list](docs/deviations.md)."])
 
 
 def _deviation(what: str, records: list[Deviation]) -> str:
     who = _unique(f"`{record.implementation}{record.versions}`" for record in records)
     where = _unique(f"`{name}`" for record in records for name in record.quantities)
-    links = _unique(_link(record.upstream) for record in records if record.upstream)
-    return f"| {what} | {', '.join(who)} | {_listed(where)} | {', '.join(links)} |"
+    shown = _listed(where) if len(where) < 9 else "all quantities"
+    links = _unique(f"[{thread[1]}#{thread[2]}]({thread[0]})" for thread in map(_thread, records) if thread)
+    return f"| {what} | {', '.join(who)} | {shown} | {', '.join(links)} |"
 
 
-def _link(address: str) -> str:
-    thread = re.fullmatch(r"https://github\.com/[^/]+/([^/]+)/(?:issues|pull)/(\d+)", address)
-    return f"[{thread[1]}#{thread[2]}]({address})" if thread else address
+def _thread(record: Deviation) -> re.Match[str] | None:
+    return re.fullmatch(r"https://github\.com/[^/]+/([^/]+)/(?:issues|pull)/(\d+)", record.upstream or "")
 
 
 def _unique(items: Iterable[str]) -> list[str]:
