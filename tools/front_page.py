@@ -85,7 +85,7 @@ def _verdict(words: VerdictWords) -> str:
 
 
 def deviations() -> str:
-    """Return the table of recorded deviations with a thread upstream, what happens and who does it; count the others."""
+    """Return the table of the recorded deviations that have a thread upstream; count the others."""
     head = ["| what happens | who | seen in | upstream |", "| --- | --- | --- | --- |"]
     alike: dict[str, list[Deviation]] = {}
     for record in load_deviations():
@@ -94,7 +94,8 @@ def deviations() -> str:
     told = {what: records for what, records in alike.items() if any(map(_thread, records))}
     others = sum(len(records) for what, records in alike.items() if what not in told)
     rows = [_deviation(what, records) for what, records in told.items()]
-    return "\n".join([*head, *rows, "", f"{others} more records, most of them of 16-bit numbers, are in [the list](docs/deviations.md)."])
+    rest = f"{others} more records, most of them of 16-bit numbers, are in [the list](docs/deviations.md)."
+    return "\n".join([*head, *rows, "", rest])
 
 
 def _deviation(what: str, records: list[Deviation]) -> str:
