@@ -21,6 +21,7 @@ from conformance.definition.batch_norm import (
     inverse_scale,
     statistics,
 )
+from conformance.definition.consulted import changed
 from conformance.definition.detached import gradient_of_gradient, second_in_nested_forward_mode, third_through_second
 from conformance.definition.gradients import gradients
 from conformance.definition.noise import Source
@@ -102,7 +103,7 @@ def _third(point: Point, v: Array, rules: Rules, *, folded: bool) -> Array:
         call = _call(point, point.x, point.parameters, rules, folded=folded)
         return third_through_second(call, point.dy, v)
     if rules.third_order == "mean constant in the variance" and point.mode == "train":
-        held_rules = replace(rules, variance_centre="held constant")
+        held_rules = changed(rules, variance_centre="held constant")
         moving = _call(point, Taylor.line(point.x, v, 1), point.parameters, held_rules, folded=folded)
         return _derivative(gradient_of_gradient(moving, point.dy, v), 1, rules)
     called = _call(point, Taylor.line(point.x, v, 2), point.parameters, rules, folded=folded)

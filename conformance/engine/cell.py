@@ -136,12 +136,7 @@ def _asked(
 
 
 def _judged(case: Case, who: Implementation, seen: Observation, deviations: Sequence[Deviation]) -> CellRow:
-    version = next(iter(who.versions.values()), "0")
-    concerned = tuple(
-        record
-        for record in deviations
-        if record.concerns_implementation(who.name, version, who.execution) and record.concerns_case(case.id)
-    )
+    concerned = tuple(record for record in _of(who, deviations) if record.concerns_case(case.id))
     # Of what is declared unsupported only the verdict is kept: to explain it would take most of the time.
     rows = judge(question_of(case), seen, concerned, explaining=seen.unsupported is None)
     if seen.unsupported is not None:
@@ -153,6 +148,20 @@ def _judged(case: Case, who: Implementation, seen: Observation, deviations: Sequ
         case=case.id, implementation=who.id, verdict=verdict, explanation=explanation,
         seconds=round(seen.seconds, 6), quantities=rows,
     )  # fmt: skip
+
+
+#: The records of the columns at hand, with those that they were taken from.
+_concerning: dict[str, tuple[Sequence[Deviation], tuple[Deviation, ...]]] = {}
+
+
+def _of(who: Implementation, deviations: Sequence[Deviation]) -> tuple[Deviation, ...]:
+    """Return the records of one implementation; looked for once, since versions take long to compare."""
+    known = _concerning.get(who.id)
+    if known is None or known[0] is not deviations:
+        version = next(iter(who.versions.values()), "0")
+        own = tuple(one for one in deviations if one.concerns_implementation(who.name, version, who.execution))
+        known = _concerning[who.id] = (deviations, own)
+    return known[1]
 
 
 def _fault(doing: str, error: Exception) -> str:

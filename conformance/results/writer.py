@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from pathlib import Path
 from types import TracebackType
@@ -64,7 +63,7 @@ class ResultsWriter:
 
     def write_cell(self, cell: CellRow) -> None:
         """Write one cell; numbers that are not finite become their names."""
-        self._write(_named_nonfinite(cell))
+        self._write_line(_line(cell))
         self.cells += 1
 
     def write_end(self, seconds: float = 0.0) -> None:
@@ -86,7 +85,10 @@ class ResultsWriter:
         self.close()
 
     def _write(self, row: Row) -> None:
-        line = memoryview(msgspec.json.encode(row) + b"\n")
+        self._write_line(_encode(row))
+
+    def _write_line(self, text: bytes) -> None:
+        line = memoryview(text + b"\n")
         try:
             while line:  # a signal or a nearly full disk may take a part only
                 line = line[os.write(self._descriptor, line) :]
@@ -116,23 +118,19 @@ def _as_file(path: Path) -> Path:
     return path if path.suffix == ".jsonl" else path / RESULTS_NAME
 
 
-def _named_nonfinite(cell: CellRow) -> CellRow:
-    """Return the cell with ``nan`` and infinities as strings: JSON has no literal for them."""
-    if all(_is_finite(quantity) for quantity in cell.quantities):
-        return cell
-    quantities = tuple(_named_in(quantity) for quantity in cell.quantities)
-    return msgspec.structs.replace(cell, quantities=quantities)
+_encode = msgspec.json.Encoder().encode
 
 
-def _is_finite(quantity: QuantityRow) -> bool:
-    """Tell whether there is no number to be named, as there hardly ever is: a sum shows it quickly."""
-    numbers = [getattr(quantity, field) or 0.0 for field in _NUMBERS]
-    for field in _ARRAYS:
-        numbers += getattr(quantity, field) or ()
-    try:
-        return math.isfinite(sum(numbers))
-    except TypeError:  # one has its name already
-        return False
+def _line(cell: CellRow) -> bytes:
+    """Return the row of a cell, with ``nan`` and infinities as strings: JSON has no literal for them.
+
+    They are encoded as ``null``, and nothing else is, since what is ``None`` is left out. A row without that word, as
+    nearly all are, has none.
+    """
+    line = _encode(cell)
+    if b"null" not in line:
+        return line
+    return _encode(msgspec.structs.replace(cell, quantities=tuple(map(_named_in, cell.quantities))))
 
 
 def _named_in(quantity: QuantityRow) -> QuantityRow:

@@ -69,13 +69,18 @@ class _Judgement:
     observation: Observation
     deviations: tuple[Deviation, ...]
 
-    @property
+    @cached_property
     def declared(self) -> Rules:
         return _rules(self.observation.dialect)
 
-    @property
+    @cached_property
     def reference(self) -> Rules:
         return _rules(self.observation.dialect.reference())
+
+    @cached_property
+    def alike(self) -> bool:
+        """Tell whether the implementation declares what the reference does."""
+        return self.declared == self.reference
 
     @cached_property
     def by_declaration(self) -> Prediction:
@@ -152,7 +157,7 @@ class _Judgement:
         why = _why(ruled, records)
         if isinstance(shown, Mismatch):
             return outcome_row(key, clause, ruled.verdict, None, why or shown.reason, observed)
-        alike = claims.recorded is None and self.declared == self.reference
+        alike = claims.recorded is None and self.alike
         return array_row(
             key, clause, ruled.verdict, shown, final if isinstance(final, Comparison) and ruled.discriminates else None,
             discriminates=None if alike else ruled.discriminates,

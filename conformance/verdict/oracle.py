@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from conformance.corpus.case import Case
 from conformance.corpus.inputs import generate
+from conformance.definition.consulted import Consulted, Kept
 from conformance.definition.prediction import Prediction
 from conformance.definition.rules import Rules
 from conformance.definition.simulate import simulate
@@ -23,16 +24,22 @@ class Question:
     def __init__(self, case: Case, arrays: Mapping[str, NDArray[Any]] | None = None) -> None:
         self.case = case
         self.arrays = generate(case) if arrays is None else arrays
-        self._predictions: dict[tuple[Rules, int | None], Prediction] = {}
+        self._predictions: dict[int | None, Kept] = {}
 
     def scratch(self) -> Question:
         """Return the same question without what was predicted: for the many predictions that an explanation tries."""
         return Question(self.case, self.arrays)
 
     def predict(self, rules: Rules, *, until: int | None = None) -> Prediction:
-        """Return the prediction under ``rules``, up to the step ``until`` if one is given."""
-        found = self._predictions.get((rules, until))
+        """Return the prediction under ``rules``, up to the step ``until`` if one is given.
+
+        The same object for all rules that differ only in what the case does not ask about.
+        """
+        kept = self._predictions.setdefault(until, Kept())
+        found = kept.find(rules)
         if found is None:
             with spent("oracle"):
-                found = self._predictions[rules, until] = simulate(self.case, self.arrays, rules, until=until)
+                noted: list[tuple[str, str]] = []
+                found = simulate(self.case, self.arrays, Consulted(rules, noted).rules, until=until)
+            kept.keep(noted, found)
         return found
