@@ -3,70 +3,17 @@
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from conformance.cli.main import main
 from conformance.definition.variants import apply
-from conformance.results.read import Results, read_results
 from conformance.verdict import oracle
 
 TESTS = Path(__file__).parents[1]
-CORPUS = TESTS / "fakes" / "corpus"
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a run ended: its exit code, what it said, and the folder that it wrote."""
-
-    code: int
-    out: str
-    err: str
-    folder: Path
-
-    @property
-    def results(self) -> Results:
-        return read_results(self.folder)
-
-    @property
-    def has_report(self) -> bool:
-        return (self.folder / "index.html").is_file()
-
-    def verdicts(self, name: str) -> dict[str, str]:
-        """Return the verdict of each case, by the part of its id in front of the variation."""
-        return {
-            cell.case.removeprefix("small/"): cell.verdict
-            for cell in self.results.cells
-            if cell.implementation.partition("@")[0] == name
-        }
-
-
-Runs = Callable[..., Ended]
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Runs:
-    """Return the command on the small corpus; adapters are looked for among the fakes."""
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(TESTS / "fakes"), str(TESTS / "host")]))
-
-    def command(*arguments: str, adapter: str = "", corpus: Path | None = CORPUS) -> Ended:
-        adapters = [f"--adapter=third_party:{adapter}"] if adapter else []
-        cases = [f"--cases={corpus}"] if corpus is not None else []
-        try:
-            code = main(["run", *adapters, *cases, f"--output={tmp_path / 'out'}", "--quiet", *arguments])
-        except SystemExit as error:  # argparse's
-            code = int(error.code or 0)
-        return Ended(code, *capsys.readouterr(), tmp_path / "out")
-
-    return command
-
+Runs = Callable[..., Any]
 
 EVERYWHERE = ("train[dtype=float32]", "train[dtype=float64]", "evaluate[dtype=float32]", "evaluate[dtype=float64]")
 
@@ -177,159 +124,6 @@ def test_a_selection(run: Runs) -> None:
     assert set(EVERYWHERE) - {"evaluate[dtype=float32]"} == ended.verdicts("Sound").keys()
     assert "small/train */evaluate[dtype=float64]" == ended.results.run.selection
     assert "A part of the corpus only" in ended.out
-
-
-# arguments; what the one message says
-REFUSALS = {
-    "adapter": (["--adapter=torhc"], "no adapter is named 'torhc'; did you mean torch"),
-    "case": (["--case=nonsense"], "case pattern 'nonsense' matches no case"),
-    "file for a case": (["--case=small"], "hint: for the whole file write small/*"),
-    "partial wildcard": (["--case=small/tr*"], "found the partial wildcard 'tr*'"),
-    "workers": (["--workers=0"], "--workers is 0, expected at least 1"),
-    "time limit": (["--time-limit=0"], "--time-limit is 0, expected a number of seconds above 0"),
-    "time limit NaN": (["--time-limit=nan"], "--time-limit is nan, expected a number of seconds above 0"),
-    "time limit infinite": (["--time-limit=inf"], "--time-limit is inf, expected a number of seconds above 0"),
-    "memory limit": (["--memory-limit=0"], "--memory-limit is 0, expected a number of GiB above 0"),
-    "no number": (["--workers=two"], "argument --workers: invalid int value: 'two'"),
-    "device": (["--device=tpu"], "argument --device: invalid choice: 'tpu'"),
-    "option": (["--adaptor=torch"], "unrecognized arguments: --adaptor=torch"),
-    "cases": (["--cases=no/such/folder"], "no/such/folder: found no such folder, expected the case files there"),
-    "deviations": (["--deviations=absent.yaml"], "absent.yaml: recorded deviations cannot be read: No such file"),
-}
-
-
-@pytest.mark.parametrize(("arguments", "message"), REFUSALS.values(), ids=REFUSALS.keys())
-def test_refusals(run: Runs, arguments: list[str], message: str) -> None:
-    """A fault of the command line is one message and exit code 2, before anything is run or written."""
-    ended = run(*arguments)
-    assert (2, "") == (ended.code, ended.out)
-    assert message in ended.err
-    assert "Traceback" not in ended.err
-    assert not ended.folder.exists()
-
-
-def test_a_malformed_case(run: Runs, tmp_path: Path) -> None:
-    """A malformed case is one message with file, line and column, and nothing is run."""
-    root = tmp_path / "cases"
-    root.mkdir()
-    (root / "own.yaml").write_text("title: Own\ncases:\n  - name: one\n    epsilon: small\n", "utf-8")
-    ended = run(corpus=root)
-    assert 2 == ended.code
-    assert ended.err.startswith("conformance run: cases/own.yaml:")
-    assert "Traceback" not in ended.err
-    assert not ended.folder.exists()
-
-
-def test_a_folder_that_cannot_be_written(run: Runs, tmp_path: Path) -> None:
-    """An output folder that is a file is one message and exit code 2."""
-    (tmp_path / "file").write_text("", "utf-8")
-    ended = run(f"--output={tmp_path / 'file'}")
-    assert 2 == ended.code
-    assert "file/results.jsonl: cannot write results: " in ended.err
-    assert "Traceback" not in ended.err
-
-
-RECORD = """\
-- name: {name}
-  implementation: {implementation}
-  cases: ["{cases}"]
-  quantities: [{quantities}]
-  variants: [{variants}]
-  reason: Its author read the other manual.
-  proof: By hand.
-"""
-SWAPPED = {
-    "name": "swapped", "implementation": "MomentumSwapped", "cases": "small/train[*]",
-    "quantities": "running_mean, running_var", "variants": "momentum swapped",
-}  # fmt: skip
-
-
-@pytest.fixture
-def records(tmp_path: Path) -> Callable[..., str]:
-    """Return a maker of the option that names a file with one record."""
-
-    def make(**changes: str) -> str:
-        path = tmp_path / "mine.yaml"
-        path.write_text(RECORD.format(**{**SWAPPED, **changes}), "utf-8")
-        return f"--deviations={path}"
-
-    return make
-
-
-def test_a_record_is_an_excuse(run: Runs, records: Callable[..., str]) -> None:
-    """What is recorded deviates, for the reason recorded, and exits 0."""
-    ended = run(records(), adapter="MomentumSwapped")
-    assert (0, "") == (ended.code, ended.err)
-    assert "deviates" == ended.verdicts("MomentumSwapped")["train[dtype=float32]"]
-    assert any("Its author read the other manual." in cell.explanation for cell in ended.results.cells)
-
-
-def test_a_record_of_what_was_mended(run: Runs, records: Callable[..., str]) -> None:
-    """A record of what is right now is changed, and exits 1."""
-    ended = run(records(implementation="Sound"), adapter="Sound")
-    assert 1 == ended.code
-    assert "changed" == ended.verdicts("Sound")["train[dtype=float32]"]
-
-
-def test_a_record_of_another_mistake(run: Runs, records: Callable[..., str]) -> None:
-    """Deviating otherwise than recorded is changed, and exits 1."""
-    ended = run(records(variants="state never updated"), adapter="MomentumSwapped")
-    assert 1 == ended.code
-    assert "changed" == ended.verdicts("MomentumSwapped")["train[dtype=float32]"]
-
-
-def test_a_record_that_nothing_uses(run: Runs, records: Callable[..., str]) -> None:
-    """A record of poor rounding where the rounding is good is told after the run, with exit code 1."""
-    stale = records(implementation="Sound", variants="computed in float32", cases="small/train[dtype=float64]")
-    ended = run(stale, adapter="Sound")
-    assert 1 == ended.code
-    assert "conformance run: changed: recorded deviation 'swapped': none of the 1 cells" in ended.err
-    assert 0 == run(stale, "--case=small/evaluate", adapter="Sound").code
-
-
-def test_a_record_that_covers_too_much(run: Runs, records: Callable[..., str]) -> None:
-    """A record of cases in which it makes no difference is refused before the run, with its fix."""
-    ended = run(records(cases="small/*"), adapter="MomentumSwapped")
-    assert 2 == ended.code
-    assert "the pattern 'small/*' covers small/evaluate[dtype=float32] and 1 more" in ended.err
-    assert "    - small/train[dtype=float32]\n    - small/train[dtype=float64]\n" in ended.err
-    assert not ended.folder.exists()
-
-
-def test_a_record_of_nobody(run: Runs, records: Callable[..., str]) -> None:
-    """A record of an implementation that does not exist is told after the run, with exit code 1."""
-    ended = run(records(implementation="MomentumSwaped"), "--case=small/evaluate", adapter="MomentumSwapped")
-    assert 1 == ended.code
-    assert "recorded deviation 'swapped' is of 'MomentumSwaped', which is no implementation" in ended.err
-
-
-def test_an_interrupt(tmp_path: Path) -> None:
-    """Ctrl-C ends the run at once, though an implementation hangs; finished cells are kept and readable."""
-    environment = {**os.environ, "PYTHONPATH": str(TESTS / "fakes")}
-    command = [
-        sys.executable, "-m", "conformance", "run", "--adapter=third_party:NeverReturns", f"--cases={CORPUS}",
-        f"--output={tmp_path}", "--workers=2",
-    ]  # fmt: skip
-    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
-        _wait_for_cells(tmp_path, 6)
-        asked = time.monotonic()
-        process.send_signal(signal.SIGINT)
-        _, told = process.communicate(timeout=30)
-    assert (130, True) == (process.returncode, time.monotonic() - asked < 15)
-    assert "conformance run: interrupted; finished cells are kept" in told
-    assert "Traceback" not in told
-    results = read_results(tmp_path)
-    assert (6, False) == (len(results.cells), results.complete)
-    assert ["results.jsonl"] == [path.name for path in tmp_path.iterdir()]
-
-
-def _wait_for_cells(folder: Path, count: int) -> None:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        if (folder / "results.jsonl").exists() and len(read_results(folder).cells) >= count:
-            return
-        time.sleep(0.05)
-    pytest.fail(f"no {count} cells within a minute")
 
 
 TAGGED = """\
