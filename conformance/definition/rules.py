@@ -38,7 +38,7 @@ class Rules:
     mean_factor: Literal["one", "bessel"] = "one"
     variance_count: Literal["values", "rows", "channels", "plus one"] = "values"
     variance_kept: Literal[
-        "variance", "standard deviation", "inverse standard deviation", "second moment", "with epsilon"
+        "variance", "standard deviation", "inverse standard deviation", "second moment", "with epsilon", "recovered"
     ] = "variance"
     cumulative: Literal["average", "momentum 0.1", "momentum 0", "late", "last"] = "average"
     start: Literal["given", "debiased from one"] = "given"

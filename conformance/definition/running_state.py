@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from conformance.definition.batch_norm import Array, Forward, State, row_mean
+from conformance.definition.batch_norm import Array, Forward, State, inverse_scale, row_mean
 from conformance.definition.dialect import Dialect
 from conformance.definition.rules import Rules
 from conformance.definition.storing import rounded
 
 __all__ = [
-    "Batch", "debias_roundings", "effective_mode", "kept_mean", "kept_variance", "left_of_start", "moves", "settled",
-    "shared", "update", "update_weight", "variance_factor", "weights",
+    "Batch", "debias_roundings", "effective_mode", "kept_mean", "kept_variance", "kept_variance_error", "left_of_start",
+    "moves", "settled", "shared", "update", "update_weight", "variance_factor", "weights",
 ]  # fmt: skip
 
 
@@ -161,9 +161,29 @@ def kept_variance(batch: Batch, rules: Rules) -> Array:
         return estimate + var.dtype.type(batch.epsilon)
     if rules.variance_kept == "standard deviation":
         return np.sqrt(estimate)
+    if rules.variance_kept == "recovered":
+        inverse, _ = inverse_scale("train", estimate, batch.epsilon, rules)
+        with np.errstate(divide="ignore"):
+            estimate = 1 / (inverse * inverse) - var.dtype.type(batch.epsilon)
     if rules.variance_kept == "inverse standard deviation":
         return 1 / np.sqrt(estimate + var.dtype.type(batch.epsilon))
     return estimate
+
+
+def kept_variance_error(batch: Batch, error: Array, unit: float, rules: Rules) -> Array:
+    """Bound the error of what is blended into the running variance, given that of ``batch.var``.
+
+    Where it is ``s^2 - epsilon``, 1 / s, its square and their inverse are rounded, and what is left is as small as the
+    variance.
+    """
+    if rules.variance_kept != "recovered":
+        return error
+    kept = kept_variance(batch, rules)
+    ends = [kept_variance(replace(batch, var=np.maximum(batch.var + sign * error, 0)), rules) for sign in (-1, 1)]
+    with np.errstate(invalid="ignore"):
+        furthest = np.maximum(*(np.abs(end - kept) for end in ends))
+    bound: Array = np.where(np.isfinite(kept), furthest, 0) + 8 * unit * np.abs(kept + batch.epsilon)
+    return bound
 
 
 def variance_factor(batch: Batch, rules: Rules, number: Any) -> Any:

@@ -18,6 +18,7 @@ from conformance.definition.running_state import (
     debias_roundings,
     kept_mean,
     kept_variance,
+    kept_variance_error,
     left_of_start,
     update,
     update_weight,
@@ -68,6 +69,8 @@ class Tracked:
         """Bound the errors of the state that an update with this batch would make."""
         k = self.state.updates + 1
         kept = State(kept_mean(batch, self.rules), kept_variance(batch, self.rules))
+        var = kept_variance_error(batch, of_batch.var, self.precision.unit, self.rules)
+        of_batch = replace(of_batch, var=var)
         settling = debias_roundings(k, self.layer.momentum, self.rules)
         each = self.rules.update_arithmetic == "state's precision" and self.state.dtype
         errors = update_errors(self.state, self.errors, kept, of_batch, float(self.weight()),

@@ -189,6 +189,8 @@ _MISTAKES = (
     _mistake("running second moment", "The running variance holds avg(x^2).", variance_kept="second moment"),
     _mistake("epsilon in the running variance", "The running variance blends in var + epsilon.",
              variance_kept="with epsilon"),
+    _mistake("running variance recovered from 1 / s", "The running variance blends in s^2 - epsilon, 1 / s rounded.",
+             variance_kept="recovered"),
     Variant("debiased from one", "A running variance that starts at 1 is debiased as if it started at 0.",
             choices={"first_update": "debias"}, mistakes={"start": "debiased from one"}),
     _mistake("own running variance of zero", "A running variance that the layer makes for itself is 0.",

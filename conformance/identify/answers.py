@@ -99,4 +99,5 @@ def _ratio(seen: Outcome, expected: Expected) -> float:
 
 def vague(rules: Rules) -> int:
     """Return how far rules widen the bounds: what a poorer precision explains, a formula may explain better."""
-    return (rules.computed_in != "own") + (rules.variance_algorithm != "two-pass")
+    recovered = rules.variance_kept == "recovered"
+    return (rules.computed_in != "own") + (rules.variance_algorithm != "two-pass") + recovered

@@ -32,6 +32,7 @@ FACTS = {
     "own-state": "trained from the state that it makes itself, saved, loaded, evaluated",
     "mask": "trained under a mask",
     "second-order": "second and third derivatives, and forward mode, in train",
+    "small-variance": "trained on variances that are a millionth of epsilon",
     "constant": "trained on sixteen channels of one value each, about 1000",
     "offset": "trained on a mean of 300 standard deviations",
     "float16": "float16 input, float32 parameters",
@@ -98,6 +99,7 @@ PROBES: dict[str, Case] = {
             "constant", [{"train": "a", "observe": ["y"]}], shape="7x16", x={"kind": "constant", "offset": 1000},
             epsilon=1e-5,
         ),
+        probe("small-variance", [{"train": "a"}], shape="5x3", x={"scale": 1e-3}, momentum=1, epsilon=1),
         probe("float16", [{"train": "a", "gradients": _ALL}, {"evaluate": "a"}], shape="5x3", dtype="float16"),
         probe(
             "state-dtype", [{"train": "a", "gradients": _ALL}], shape="5x3", dtype="bfloat16", param_dtype="bfloat16",

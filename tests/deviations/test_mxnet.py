@@ -74,6 +74,16 @@ def test_a_block_that_was_loaded_in_between_stays(session: HostSession) -> None:
     np.testing.assert_array_equal(given["running_var"], seen.outcomes[3, "running_var"])
 
 
+def test_the_running_variance_is_taken_from_the_root(session: HostSession) -> None:
+    """The state is 1 / (1/s)^2 - epsilon bit for bit: of a variance of 1e-13 beside 0.5 three digits are left."""
+    fields = {"epsilon": 0.5, "momentum": 1.0, "x": {"scale": 1e-6}}
+    seen, given = asked(session, [{"train": "a", "gradients": ["x"]}], **fields)
+    var, found = given["x:a"].var(0), seen.outcomes[1, "running_var"]
+    inverse = 1 / np.sqrt(var + 0.5)
+    np.testing.assert_array_equal(1 / (inverse * inverse) - 0.5, found)
+    assert (np.abs(np.asarray(found) - var) > 1e-5 * var).all()
+
+
 @pytest.mark.parametrize("mode", ["train", "evaluate"])
 def test_float16_is_rounded_at_every_step(session: HostSession, mode: str) -> None:
     """Of float16 input each operation on it is rounded to float16, bit for bit; the statistics are float32."""
@@ -85,6 +95,21 @@ def test_float16_is_rounded_at_every_step(session: HostSession, mode: str) -> No
     found = np.asarray(seen.outcomes[1, "y"])
     assert 0.99 < np.mean(found == y)  # the order of a sum may turn the rounding of a mean
     assert 0.9 > np.mean(found == half((x - mean) / np.sqrt(var + np.float32(1e-3)) * gamma + beta))
+
+
+@pytest.mark.parametrize(("epsilon", "finite"), [(1e-8, False), (1e-7, True)])
+def test_an_epsilon_that_float16_lacks_is_zero(session: HostSession, epsilon: float, finite: bool) -> None:
+    """Of float16 input a constant channel is normalised by 0 / 0 where epsilon rounds to no number of float16."""
+    seen, given = asked(session, [{"train": "a"}], dtype="float16", epsilon=epsilon, x={"kind": "constant"})
+    expected = np.broadcast_to(half(given["beta"]) if finite else np.float32("nan"), (5, 3))
+    np.testing.assert_array_equal(expected, seen.outcomes[1, "y"])
+
+
+def test_a_variance_beyond_float16_is_infinite(session: HostSession) -> None:
+    """Of float16 input a variance above 65,520 is infinite beside epsilon, and the output is beta."""
+    seen, given = asked(session, [{"train": "a"}], dtype="float16", x={"scale": 4000})
+    assert (given["x:a"].astype(float).var(0) > 65520).all()
+    np.testing.assert_array_equal(np.broadcast_to(half(given["beta"]), (5, 3)), seen.outcomes[1, "y"])
 
 
 def half(value: Any) -> Any:
