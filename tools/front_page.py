@@ -100,7 +100,7 @@ def deviations() -> str:
 
 def _deviation(what: str, records: list[Deviation]) -> str:
     who = _unique(f"`{record.implementation}{record.versions}`" for record in records)
-    where = _unique(f"`{name}`" for record in records for name in record.quantities)
+    where = _unique(f"`{name}`" for record in records for name in record.quantities or (record.raises,))
     shown = _listed(where) if len(where) < 9 else "all quantities"
     links = _unique(f"[{thread[1]}#{thread[2]}]({thread[0]})" for thread in map(_thread, records) if thread)
     return f"| {what} | {', '.join(who)} | {shown} | {', '.join(links)} |"

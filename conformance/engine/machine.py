@@ -79,7 +79,7 @@ def _choice_row(choice: str, clause: str) -> ChoiceRow:
 def _deviation_row(record: Deviation) -> DeviationRow:
     return DeviationRow(
         implementation=record.implementation, versions=record.versions, variants=record.variants,
-        reason=record.reason, proof=record.proof, upstream=record.upstream,
+        raises=record.error, reason=record.reason, proof=record.proof, upstream=record.upstream,
     )  # fmt: skip
 
 

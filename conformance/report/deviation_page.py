@@ -29,7 +29,7 @@ def _record(name: str, row: DeviationRow, findings: list[Finding], grid: Grid) -
     rows = [
         ("Implementation", element("strong", row.implementation), f" {row.versions or 'every version'}"),
         ("Why", row.reason),
-        ("Variant", _variants(row, grid)),
+        ("Raises", row.raises) if row.raises else ("Variant", _variants(row, grid)),
         ("Proved", row.proof),
         ("Upstream", outside(row.upstream, row.upstream) if row.upstream else "not reported"),
         ("Seen here", join(_seen(findings))),

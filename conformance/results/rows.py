@@ -126,12 +126,13 @@ class ChoiceRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class DeviationRow(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a recorded deviation says: of whom, why, how it was proved and where it was reported.
 
-    ``variants`` are names, explained in ``RunRow.variants``.
+    ``variants`` are names, explained in ``RunRow.variants``; ``raises`` is the error where it is one that is recorded.
     """
 
     implementation: str
     versions: str = ""
     variants: tuple[str, ...] = ()
+    raises: str = ""
     reason: str = ""
     proof: str = ""
     upstream: str = ""

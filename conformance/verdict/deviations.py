@@ -18,6 +18,7 @@ from conformance.corpus.marks import Node, parse, plain
 from conformance.corpus.select import matches
 from conformance.definition.variants import VARIANTS
 from conformance.errors import CaseError, DeviationError, UsageError
+from conformance.host.observation import Raised
 
 __all__ = ["Deviation", "load_deviations"]
 
@@ -29,7 +30,9 @@ class Deviation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     ``versions`` is a specifier (PEP 440) for the version that names its column; ``cases`` are
     patterns, ``quantities`` names such as ``y`` or ``running_var``, ``variants`` the changes of the
-    oracle that predict what is observed. ``proof`` says by which independent calculation it was found true.
+    oracle that predict what is observed. In place of these two, ``raises`` is the type of the error that comes where
+    there is an answer to give, and ``message`` a part of its text. ``proof`` says by which independent calculation,
+    or experiment, it was found true.
     """
 
     name: NonEmpty
@@ -37,13 +40,16 @@ class Deviation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     versions: str = ""
     execution: str = ""
     cases: Annotated[tuple[NonEmpty, ...], msgspec.Meta(min_length=1)]
-    quantities: Annotated[tuple[NonEmpty, ...], msgspec.Meta(min_length=1)]
-    variants: Annotated[tuple[NonEmpty, ...], msgspec.Meta(min_length=1)]
+    quantities: Annotated[tuple[NonEmpty, ...], msgspec.Meta(min_length=1)] = ()
+    variants: Annotated[tuple[NonEmpty, ...], msgspec.Meta(min_length=1)] = ()
+    raises: str = ""
+    message: str = ""
     reason: NonEmpty
     proof: NonEmpty
     upstream: str = ""
 
     def __post_init__(self) -> None:
+        self._is_of_one_kind()
         for variant in self.variants:
             if variant not in VARIANTS:
                 near = difflib.get_close_matches(variant, VARIANTS, n=1)
@@ -60,6 +66,29 @@ class Deviation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
                 matches(pattern, "file/name")
             except UsageError as error:
                 raise ValueError(f"entry {self.name!r}: `cases`: {error.args[0]}") from None
+
+    def _is_of_one_kind(self) -> None:
+        """Refuse a record that tells neither what is answered nor which error is raised, or both."""
+        if self.message and not self.raises:
+            raise ValueError(f"entry {self.name!r}: `message` is part of an error's text; expected `raises`, its type")
+        if self.raises and (self.quantities or self.variants):
+            raise ValueError(
+                f"entry {self.name!r}: has both `raises` and `{'variants' if self.variants else 'quantities'}`; "
+                "expected two entries, one of the error and one of the answers"
+            )
+        if not self.raises and not (self.quantities and self.variants):
+            raise ValueError(
+                f"entry {self.name!r}: expected `quantities` and `variants`, or `raises` where it raises an error"
+            )
+
+    @property
+    def error(self) -> str:
+        """Return what error is recorded, in words."""
+        return f"{self.raises} with {self.message!r} in its message" if self.message else self.raises
+
+    def awaits(self, error: Raised) -> bool:
+        """Tell whether an error is the recorded one: of that type, with that part in its message."""
+        return error.type == self.raises and self.message in error.message
 
     def concerns(self, quantity: str) -> bool:
         """Tell whether the record speaks of a quantity of that name."""

@@ -31,8 +31,9 @@ def check_against(deviations: Iterable[Deviation], cases: Sequence[Case]) -> Non
     """Refuse a record that matches nothing in the whole corpus, or too much.
 
     A pattern covers a case, and each case that it covers has one of the record's quantities in which
-    the variants make a difference. Simulates the cases that are covered, and no other; those that have a tag, as
-    ``large`` has, take too long for that, and are held against the record where they are run.
+    the variants make a difference, or, where the record is of an error, an answer to give. Simulates the cases that
+    are covered, and no other; those that have a tag, as ``large`` has, take too long for that, and are held against
+    the record where they are run.
 
     Raises:
         DeviationError: naming the record and what to write in place of its pattern or quantities.
@@ -132,15 +133,23 @@ def _refuse_pattern(record: Deviation, pattern: str, changed: Mapping[str, Colle
         return
     kept = [name for name, quantities in changed.items() if quantities]
     fix = "".join(f"\n    - {name}" for name in kept)
+    where = "which is open: no answer is predicted" if record.raises else (
+        "where its variants change none of its quantities"
+    )  # fmt: skip
     raise DeviationError(
         f"recorded deviation {record.name!r}: the pattern {pattern!r} covers {idle[0]}"
-        f"{f' and {len(idle) - 1} more' if idle[1:] else ''}, where its variants change none of its quantities",
+        f"{f' and {len(idle) - 1} more' if idle[1:] else ''}, {where}",
         hint=f"in its `cases` replace `- {pattern}` by{fix}" if kept else f"remove `- {pattern}` from its `cases`",
     )
 
 
 def _changed(record: Deviation, case: Case) -> set[str]:
-    """Return the quantities of the record that its variants change in the case, whatever else is declared."""
+    """Return the quantities of the record that its variants change in the case, whatever else is declared.
+
+    Of an error that is the outcome, wherever there is an answer to give.
+    """
+    if record.raises:
+        return set() if case.open else {"outcome"}
     question = Question(case)
     changed: set[str] = set()
     for rules in _declarations(record):

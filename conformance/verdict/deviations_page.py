@@ -53,6 +53,8 @@ The suite's own are in `conformance/deviations/`, one file an implementation:
 | `cases` | required | patterns as for `--case`: `*` stands for a whole segment, or for all other parameters |
 | `quantities` | required | which quantities deviate, such as `y`, `dx` or `running_var` |
 | `variants` | required | changes of the oracle that predict what is observed (`conformance list --variants`) |
+| `raises` | none | in place of the last two, the type of the error that is raised where there is an answer to give |
+| `message` | any | with `raises`: a part of the error's message, such as keeps other errors of that type apart |
 | `reason` | required | the cause, in a sentence or two that a user of the implementation understands |
 | `proof` | required | by which independent calculation it was found true |
 | `upstream` | none | where it was reported or is explained |
@@ -65,6 +67,9 @@ The suite's own are in `conformance/deviations/`, one file an implementation:
 - A cell that is right after all, or that deviates in another way, has `changed`. Where the variant is a poorer formula,
   which predicts the same value and allows more rounding, luck may keep a single cell inside the bound: it then counts
   as if there were no record.
+- Of an error that is recorded one of the case's calls raises that type, with that part in its message. Where all
+  calls answer, or another error comes, the cell has `changed`; what comes before the error is judged as ever. What an
+  implementation never meant to do is no deviation: its adapter says that it is unsupported.
 - A record that a run put to the test in full and that excused nothing fails the run: remove it, or write in `versions`
   which versions still deviate.
 - A record of an implementation that does not exist fails the run, too.
@@ -102,7 +107,10 @@ def _entry(record: Deviation) -> Iterator[str]:
     yield _item("versions", _code([record.versions]) if record.versions else "all so far")
     if record.execution:
         yield _item("execution", record.execution)
-    yield _item("quantities", _code(record.quantities))
+    if record.raises:
+        yield _item("raises", record.error)
+    else:
+        yield _item("quantities", _code(record.quantities))
     for name in record.variants:
         yield _item("variant", f"{name}. {VARIANTS[name].sentence}")
     yield _item("cases", _code(record.cases))

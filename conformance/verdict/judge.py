@@ -13,13 +13,14 @@ from conformance.definition.dialect import Dialect
 from conformance.definition.prediction import Expected, Key, Predicted, Prediction, Refused, Same, Undetermined
 from conformance.definition.rules import Rules
 from conformance.definition.variants import apply, option_name
-from conformance.host.observation import Observation, Raised
+from conformance.host.observation import NO_FORWARD, UNSUPPORTED, Observation, Raised
 from conformance.results.rows import QuantityRow
 from conformance.verdict.attribution import clause_of
 from conformance.verdict.compare import Array, Comparison, Mismatch, compare
 from conformance.verdict.deviations import Deviation
 from conformance.verdict.distances import with_distances
 from conformance.verdict.explain import Explanation, explain
+from conformance.verdict.failing import as_recorded, failed_forwards, raised_row, without
 from conformance.verdict.group import describe, group
 from conformance.verdict.oracle import Question
 from conformance.verdict.quantity import array_row, open_row, outcome_row
@@ -41,19 +42,19 @@ def judge(
     if case.open:
         return (open_row((len(case.program), "outcome"), case.clauses[0], describe(question, observation)),)
     observation = with_distances(question, observation)
-    judgement = _Judgement(question, observation, deviations)
+    judgement = _judgement(question, observation, deviations)
     keys = judgement.judged()
     rows = [judgement.row(key) for key in keys]
     unexplained = [key for key, row in zip(keys, rows, strict=True) if _needs_explaining(row)]
     # Of a network hundreds of predictions would take minutes; its layers are asked, and explained, alone.
     if unexplained and explaining and case.network is None:
-        found = explain(question, judgement.declared, observation.outcomes, unexplained)
+        found = explain(judgement.question, judgement.declared, observation.outcomes, unexplained)
         rows = [_explained(row, found.get((row.step, row.name))) for row in rows]
-    return tuple(rows)
+    return as_recorded(rows, (len(case.program), "outcome"), case.clauses[0], deviations)
 
 
 def _needs_explaining(row: QuantityRow) -> bool:
-    return row.verdict in ("differs", "changed")
+    return row.verdict in ("differs", "changed") and not (row.raises and row.deviation)
 
 
 def _explained(row: QuantityRow, explanation: Explanation | None) -> QuantityRow:
@@ -63,11 +64,22 @@ def _explained(row: QuantityRow, explanation: Explanation | None) -> QuantityRow
     return msgspec.structs.replace(row, variant=explanation.variant, explanation=said + explanation.text)
 
 
+def _judgement(question: Question, observation: Observation, deviations: tuple[Deviation, ...]) -> _Judgement:
+    if any(record.raises for record in deviations):
+        predicted = question.predict(_rules(observation.dialect))
+        failed = failed_forwards(question.case, predicted, observation, deviations)
+        if failed:
+            return _Judgement(without(question, failed), observation, deviations, failed)
+    return _Judgement(question, observation, deviations)
+
+
 @dataclass(frozen=True)
 class _Judgement:
     question: Question
     observation: Observation
     deviations: tuple[Deviation, ...]
+    #: The steps whose forward failed as recorded; the question is that of the others.
+    failed: frozenset[int] = frozenset()
 
     @cached_property
     def declared(self) -> Rules:
@@ -126,14 +138,16 @@ class _Judgement:
         return outcome_row(key, clause, "differs", None, f"not {said}", now)
 
     def _raised(self, key: Key, clause: str, observed: Raised, declared: Predicted | None) -> QuantityRow:
-        if observed.type == "Unsupported":
+        if observed.type == UNSUPPORTED:
             return outcome_row(key, clause, "unsupported", observed, observed.message)
+        if key[0] in self.failed:
+            return raised_row(key, clause, observed, self.deviations)
         undeclared = next(self._undetermined(key[0]), None)
         if undeclared is not None:
             return outcome_row(key, clause, "open", observed, f"{undeclared.choice} is undeclared")
         if isinstance(declared, Refused):
-            return outcome_row(key, clause, "agrees", observed, "refused, as declared")
-        return outcome_row(key, clause, "differs", observed, f"raised {observed.type}, expected an answer")
+            return outcome_row(key, clause, "agrees", observed, _refusal(observed))
+        return raised_row(key, clause, observed, self.deviations)
 
     def _undetermined(self, step: int) -> Iterator[Undetermined]:
         for (number, _), predicted in self.by_declaration.items():
@@ -208,6 +222,10 @@ def _expected(prediction: Prediction, key: Key) -> Expected:
 def _rules(dialect: Dialect) -> Rules:
     """Return the rules of a dialect, the same object each time: what is predicted by them is found at once."""
     return Rules(dialect=dialect)
+
+
+def _refusal(observed: Raised) -> str:
+    return "its forward had failed" if observed.type == NO_FORWARD else "refused, as declared"
 
 
 def _why(ruled: Ruling, records: tuple[Deviation, ...]) -> str | None:

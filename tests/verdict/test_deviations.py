@@ -39,6 +39,18 @@ MALFORMED = {
         ENTRY + "  versions: since 0.8\n",
         ":1:3: entry 'no gamma': `versions` is 'since 0.8', expected a specifier such as '>=0.8,<1'",
     ),
+    "no variants": (
+        ENTRY.replace("  variants: [gamma ignored]\n", ""),
+        ":1:3: entry 'no gamma': expected `quantities` and `variants`, or `raises` where it raises an error",
+    ),
+    "variants and an error": (
+        ENTRY + "  raises: ValueError\n",
+        ":1:3: entry 'no gamma': has both `raises` and `variants`; expected two entries, ",
+    ),
+    "message alone": (
+        ENTRY + "  message: no rank 5\n",
+        ":1:3: entry 'no gamma': `message` is part of an error's text; expected `raises`, its type",
+    ),
     "partial wildcard": (
         ENTRY.replace("made/up", "made/u*"),
         ":1:3: entry 'no gamma': `cases`: case pattern 'made/u*': found the partial wildcard 'u*'",

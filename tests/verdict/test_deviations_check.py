@@ -77,6 +77,15 @@ def test_a_quantity_of_no_effect(record: Records, cases: Sequence[Case]) -> None
     assert "hint: write `quantities: [y]`" in str(refusal.value)
 
 
+def test_an_error_where_nothing_is_predicted(record: Records, ask: Asks) -> None:
+    """A record of an error covers cases with an answer to give, and no open one."""
+    one, other = ask().case, ask(id="made/open", open=True).case
+    refusal = record(cases=("made/*",), quantities=(), variants=(), raises="ValueError")
+    check_against([refusal], [one])
+    with pytest.raises(DeviationError, match="covers made/open, which is open: no answer is predicted"):
+        check_against([refusal], [one, other])
+
+
 def test_rounding_alone_is_a_difference(record: Records, ask: Asks) -> None:
     """A variant that allows more rounding, and predicts the same values, may be recorded."""
     offset = ask(dtype="float32", x={"offset": 1000}).case
