@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 __all__ = [
     "AdapterError", "CaseError", "ClusterError", "ConformanceError", "DeviationError", "HostError", "ResultsError",
     "UnstartedError", "UsageError",
@@ -67,6 +69,14 @@ class UnstartedError(AdapterError):
     def __init__(self, adapter: str, message: str, *, hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.adapter = adapter
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Keep what an exception's own way of being pickled forgets: a cluster's workers raise it, too."""
+        return _unstarted, (self.adapter, self.args[0], self.hint)
+
+
+def _unstarted(adapter: str, message: str, hint: str) -> UnstartedError:
+    return UnstartedError(adapter, message, hint=hint)
 
 
 class HostError(ConformanceError):

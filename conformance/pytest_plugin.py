@@ -17,6 +17,7 @@ from conformance.corpus.select import in_set, select
 from conformance.engine.cell import Cell
 from conformance.errors import ConformanceError, UnstartedError
 from conformance.pytest_recording import ABSENT_ATTRIBUTE, CELL_ATTRIBUTE, Asked, Recording
+from conformance.results.rows import FAILING
 
 __all__ = ["CaseFile", "CellItem"]
 
@@ -141,7 +142,7 @@ class CellItem(pytest.Item):
         """Pass, fail, skip or xfail by the verdict."""
         assert self.cell is not None
         verdict, why = self.cell.row.verdict, self.cell.row.explanation
-        if verdict in ("differs", "changed", "crashed"):
+        if verdict in FAILING:
             raise NotConformingError(f"{verdict}: {why}")
         if verdict == "deviates":
             pytest.xfail(why)

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 
-from conformance.errors import ConformanceError
+from conformance.errors import (
+    AdapterError,
+    CaseError,
+    ClusterError,
+    ConformanceError,
+    HostError,
+    ResultsError,
+    UnstartedError,
+    UsageError,
+)
 
 QUOTED = [
     pytest.param("\x1b[2J", r"found `\x1b[2J`", id="an escape of a terminal"),
@@ -26,3 +37,16 @@ def test_what_is_very_long_is_cut() -> None:
     assert said.startswith("found\na999")
     assert said.endswith("9b, expected 1")
     assert 2100 > len(said)
+
+
+ERRORS = [
+    UnstartedError("torch", "it does not start", hint="install it"),
+    *(kind("what", hint="do") for kind in (UsageError, CaseError, AdapterError, HostError, ClusterError, ResultsError)),
+]
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+def test_an_error_crosses_processes(error: ConformanceError) -> None:
+    """Pickled, as a cluster does, an error keeps its class, its text, its hint and what else it has."""
+    again = pickle.loads(pickle.dumps(error))  # noqa: S301  (our own, made a line above)
+    assert (type(error), str(error), vars(error)) == (type(again), str(again), vars(again))

@@ -40,12 +40,6 @@ class Naming:
         arguments = [*size, *moving, f"{self.epsilon}={epsilon:g}"]
         return f"{self.constructor}({', '.join(arguments)})"
 
-    @property
-    def weight_default(self) -> float | None:
-        """Return the weight of the new batch where nothing is said."""
-        default = self.momentum_default
-        return default if default is None or self.momentum_weighs == "new" else 1 - default
-
 
 _TORCH = Naming(
     constructor="torch.nn.BatchNorm2d", channels="channels", momentum="momentum", momentum_weighs="new",

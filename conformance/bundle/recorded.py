@@ -61,7 +61,7 @@ class Recorded:
         frame = read_frame_file(path, _ROOM + _TIMES * sum(array.nbytes for array in request.arrays.values()))
         _refuse_foreign(path, frame, request.token, case)
         try:
-            return observation_of(*answer_of(frame, Ran))
+            return observation_of(*answer_of(frame, Ran), calls=len(case.program))
         except HostError as error:
             return Faulty(f"the answer does not keep to the protocol: {error}")
         except Fault as fault:

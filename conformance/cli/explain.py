@@ -8,18 +8,20 @@ import math
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import ml_dtypes
 import numpy as np
 
+from conformance.adapters.contract import Implementation
 from conformance.cli.asking import answered, case_named, started
 from conformance.corpus.case import Case
 from conformance.definition.dialect import Dialect
 from conformance.engine.cell import cell_of, question_of
 from conformance.errors import UsageError
-from conformance.host.observation import Outcome
+from conformance.host.observation import Observation, Outcome
 from conformance.questions.answer import observed, predicted, render
 from conformance.questions.nearest import compared, words
 from conformance.results.read import Results, read_results
@@ -101,11 +103,25 @@ def _cell(arguments: argparse.Namespace) -> int:
         outcomes, dialect = dict(_outcomes(row)), _dialect(column)
     else:
         with closing(started(arguments.implementation)) as session:
-            row = cell_of(case, session, load_deviations()).row
             seen = answered(case, session)
+            row = cell_of(case, _Answered(session.implementation, seen), load_deviations()).row
         outcomes, dialect = dict(seen.outcomes), seen.dialect
     sys.stdout.write(_told(case, row, outcomes, dialect, everything=arguments.all))
     return 3 if row.verdict == "void" else 1 if row.verdict in FAILING else 0
+
+
+@dataclass(frozen=True)
+class _Answered:
+    """A session that has its answer: the numbers that are explained are the very ones that were judged."""
+
+    implementation: Implementation
+    seen: Observation
+
+    def observe(self, case: Case) -> Observation:  # noqa: ARG002
+        return self.seen
+
+    def observe_apart(self, case: Case) -> None:
+        """Return nothing: nobody is asked again."""
 
 
 def _kept(results: Results, case: Case, name: str) -> tuple[CellRow, ImplementationRow]:

@@ -34,6 +34,7 @@ from conformance.host.session import HostSession
 from conformance.modelled.model import modelled_cells
 from conformance.modelled.systems import MODELS
 from conformance.results.read import RESULTS_NAME, Survey, read_results
+from conformance.results.rows import FAILING
 from conformance.results.summary import render
 from conformance.verdict.deviations import Deviation
 
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
 __all__ = ["SUMMARY", "configure", "execute"]
 
 SUMMARY = "Put cases to implementations; write results.jsonl and index.html."
-_FAILING = ("differs", "changed", "crashed")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -218,4 +218,4 @@ def _exit_code(recorder: Recorder, failed: list[AdapterError], idle: list[str]) 
         return 3
     if failed:
         return AdapterError.exit_code
-    return 1 if idle or verdicts.intersection(_FAILING) else 0
+    return 1 if idle or verdicts & FAILING else 0

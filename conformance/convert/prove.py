@@ -13,7 +13,7 @@ from conformance.corpus.case import Case
 from conformance.definition.prediction import Expected, Key, Predicted
 from conformance.definition.rules import Rules
 from conformance.host.observation import Observation, Outcome, Raised
-from conformance.verdict.compare import Comparison, compare
+from conformance.verdict.compare import Comparison, Mismatch, compare
 from conformance.verdict.oracle import Question
 
 __all__ = ["Proof", "case_of", "prove"]
@@ -51,7 +51,7 @@ def case_of(recipe: Recipe) -> Case:
 
 
 def prove(question: Question, one: Observation, other: Observation) -> Iterator[Proof]:
-    """Yield every quantity of the two sides that both gave."""
+    """Yield every quantity that either side gave; one that the other lacks, or has in another shape, does not fit."""
     predictions = [question.predict(Rules(dialect=side.dialect)) for side in (one, other)]
     for key in sorted(one.outcomes.keys() | other.outcomes.keys()):
         sides = [side.outcomes.get(key) for side in (one, other)]
@@ -68,6 +68,9 @@ def _proved(key: Key, sides: Sequence[Outcome | None], expected: Sequence[Predic
         return Proof(key[0], said, f"{key[1]}, {why}", float("inf"), 0.0, 0.0, fits=False)
     arrays = [np.asarray(side) for side in sides]
     compared = [compare(array, one) for array, one in zip(arrays, (first, second), strict=True)]
+    odd = next((one.reason for one in compared if isinstance(one, Mismatch)), None)
+    if odd is not None:
+        return Proof(key[0], said, f"{key[1]}, {odd}", float("inf"), 0.0, 0.0, fits=False)
     fits = all(isinstance(one, Comparison) and one.plain for one in compared)
     gap = float(np.abs(arrays[0].astype(np.float64) - arrays[1].astype(np.float64)).max())
     predicted = float(np.abs((first.value - second.value).astype(np.float64)).max())

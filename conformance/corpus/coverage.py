@@ -32,7 +32,6 @@ Tables count cases of the default set with such a call; **–** is a combination
 is asked for of a call in that mode, right away or later.
 """
 _DTYPES = ("float64", "float32", "bfloat16", "float16")
-_MODES = ("train", "evaluate")
 _RANKS = (2, 3, 4, 5)
 _AXES = ("native", "second", "last")
 _MEMORY = ("contiguous", "strided", "reversed", "channels_last")

@@ -17,7 +17,7 @@ from conformance.durations import spent, told_cell
 from conformance.engine.column import implementation_row
 from conformance.errors import ConformanceError
 from conformance.host.observation import Crashed, Faulty, Observation
-from conformance.results.rows import CellRow, ImplementationRow, QuantityRow, Verdict, worst
+from conformance.results.rows import FAILING, CellRow, ImplementationRow, QuantityRow, Verdict, worst
 from conformance.verdict.deviations import Deviation
 from conformance.verdict.judge import judge
 from conformance.verdict.oracle import Question
@@ -48,7 +48,7 @@ class Cell:
 
 
 #: What is asked again, and how the answers to that are told.
-_DOUBTED: tuple[Verdict, ...] = ("crashed", "differs", "changed")
+_DOUBTED = FAILING - {"void"}
 _SAID: dict[Verdict, str] = {
     "agrees": "agrees", "rough": "is rough", "deviates": "deviates as declared", "differs": "differs",
     "changed": "is changed", "crashed": "crashes", "open": "is open", "unsupported": "is unsupported",

@@ -73,7 +73,7 @@ class Drive(Generic[T]):
         while (column := self.schedule.next(can)) is not None:
             try:
                 with closing(start(column.start)) as session:
-                    self._open.append(session)
+                    self._enter(session)
                     self._drive(column, session)
             except AdapterError as error:
                 self._fail(column, error, others=others(column.start))
@@ -87,8 +87,17 @@ class Drive(Generic[T]):
         """Take no further cell, and end the hosts: what a killed one leaves behind is no outcome."""
         with self._lock:
             self._stopped = True
+            running = tuple(self._open)
         self.schedule.stop()
-        for session in self._open:
+        for session in running:
+            session.abort()
+
+    def _enter(self, session: Driven) -> None:
+        """Keep a session, so that it can be ended; one that comes too late starts no host."""
+        with self._lock:
+            self._open.append(session)
+            late = self._stopped
+        if late:
             session.abort()
 
     def _claim(self, column: Column[T], session: Driven) -> None:

@@ -158,13 +158,24 @@ class Host:
 
     def close(self) -> None:
         """Kill the process with all that it started, and reap it. Can be called again, by any thread."""
-        self._kill()
+        self._signal()
+        # A thread that waits for an answer sees the pipe end, and lets go; until then its descriptors are not closed:
+        # their numbers could pass to another host. One whose pipe somebody else holds open is not waited for.
+        waited = self._lock.acquire(timeout=_REAPED)
+        try:
+            self._kill()
+        finally:
+            if waited:
+                self._lock.release()
 
-    def _kill(self) -> None:
+    def _signal(self) -> None:
         # Before it is reaped: until then the id of the group cannot have passed to others.
         if self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
+
+    def _kill(self) -> None:
+        self._signal()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(_REAPED)
         for pipe in (self._to, self._from):
@@ -199,7 +210,10 @@ class Host:
         # Without reaping: what the process started is killed by its group's id first.
         if self._process.returncode is not None:
             return True
-        return os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        try:
+            return os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        except ChildProcessError:  # another thread has reaped it since
+            return True
 
     def _await_end(self) -> bool:
         """Return whether the process ends by itself while it is waited for."""

@@ -69,8 +69,10 @@ def _check_complete(request: Run, arrays: Mapping[str, Array]) -> None:
     needed: set[str] = set()
     for number, call in enumerate(request.program, start=1):
         one = (call.train, call.evaluate, call.automatic, call.converge)
-        labels = call.through_update or tuple(filter(None, one))
+        labels = call.through_update or call.replicas or tuple(filter(None, one))
         needed |= {f"x:{label}" for label in labels}
+        if call.masked:
+            needed |= {f"mask:{label}" for label in labels}
         if call.gradients or call.through_update:
             needed.add(f"dy:{number}")
         if call.folded:
@@ -274,9 +276,15 @@ class _Player:
         try:
             return act()
         except Exception as error:
-            raise _Outcome(type(error).__name__, str(error)) from error
+            raise _Outcome(_class_of(error), str(error)) from error
         finally:
             self.seconds += time.perf_counter() - start
+
+
+def _class_of(error: Exception) -> str:
+    """Return the name of the class, with its module where the bare name would say that nothing was called."""
+    kind = type(error)
+    return f"{kind.__module__}.{kind.__qualname__}" if kind.__name__ in (UNSUPPORTED, NO_FORWARD) else kind.__name__
 
 
 def average(values: Sequence[Array]) -> Array:

@@ -7,7 +7,7 @@ import shlex
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -70,7 +70,7 @@ class HostSession:
         start_limit: seconds that starting may take.
         device: ``cpu`` or ``cuda``.
         in_process: serve the requests in this very process, for debuggers: no crash isolation and
-            no time limit, and the environment variables of a host are set for the process.
+            no time limit, and the process has the environment variables of a host until ``close``.
         host: the host of that name in a configuration, to be started instead of this interpreter, such as
             the Python of another environment; it is never ``in_process``.
         memory_limit: bytes that the host may hold in memory (Linux only).
@@ -143,10 +143,12 @@ class HostSession:
         with self._lock:
             self.implementation  # noqa: B018  (its error is the same for every case)
             if self._crashes >= PATIENCE:
+                if self._channel is None:
+                    return Faulty(f"not asked: the host did not start again for any of the {PATIENCE} cases before")
                 why = f"not asked: the {PATIENCE} cases before took their host down or ran past their time"
                 return Crashed(why, again=False)
             seen = self._asked(case)
-            self._crashes = self._crashes + 1 if isinstance(seen, Crashed) else 0
+            self._crashes = self._crashes + 1 if isinstance(seen, Crashed) or self._channel is None else 0
             return seen
 
     def forgive(self) -> None:
@@ -176,10 +178,13 @@ class HostSession:
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 return ask()
-            except HostTimedOut as error:
-                return Crashed(f"the implementation did not answer: {error}", again=False)
-            except HostOutgrew as error:
-                return Crashed(f"the implementation took its host down: {error}", again=False)
+            except _NotRestartedError as error:
+                if error.from_outside and attempt < _ATTEMPTS and not self._aborted:
+                    continue
+                return Faulty(f"the host does not start again: {error}")
+            except (HostTimedOut, HostOutgrew) as error:
+                what = "did not answer" if isinstance(error, HostTimedOut) else "took its host down"
+                return Crashed(f"the implementation {what}: {error}", again=False)
             except HostDied as error:
                 # Who else ends a host says nothing of the implementation: the next host is asked.
                 if error.from_outside and attempt < _ATTEMPTS and not self._aborted:
@@ -229,7 +234,7 @@ class HostSession:
 
     def abort(self) -> None:
         """Kill the host at once; a thread that waits for its answer gets a crash instead of it."""
-        self._aborted = True
+        self._aborted = True  # before the channel is read: a thread that is starting one looks at this after it
         channel, apart = self._channel, self._apart
         if channel is not None:
             channel.close()
@@ -264,8 +269,11 @@ class HostSession:
         if self._channel is None or not self._channel.is_alive:
             if self._channel is not None:
                 self._channel.close()  # others have killed it: it is still to be reaped
+                self._channel = None
+            self._refuse_aborted()
             self._channel = self._start()
             try:
+                self._refuse_aborted()
                 described, _ = answer_of(self._channel.request(_DESCRIBE, self._start_limit), Described)
             except (HostError, Fault):
                 self._channel.send_and_close(_EXIT)
@@ -276,13 +284,16 @@ class HostSession:
             self._defaults = described.defaults
         return self._channel
 
+    def _refuse_aborted(self) -> None:
+        if self._aborted:
+            raise HostDied("the session was aborted")
+
     def _start(self) -> _Channel:
         if self._scratch is None:
             self._scratch = tempfile.TemporaryDirectory(prefix="conformance-", ignore_cleanup_errors=True)
         environment = host_environment(self._device, Path(self._scratch.name))
         if self._in_process:
-            os.environ.update(environment)
-            return _InProcess(Service(partial(load, self._spec)))
+            return _InProcess(Service(partial(load, self._spec)), environment)
         if self._host is not None:
             environment |= self._host.environment
             return Host(self._host.command, environment, self._time_limit, self._memory_limit, self._host.directory)
@@ -290,16 +301,30 @@ class HostSession:
         return Host(command, environment, self._time_limit, self._memory_limit)
 
     def _ask(self, frame: Frame, kind: type[T], time_limit: float) -> tuple[T, Frame]:
-        return answer_of(self._running().request(frame, time_limit), kind)
+        try:
+            channel = self._running()
+        except (HostError, Fault) as error:
+            raise _NotRestartedError(error) from error
+        return answer_of(channel.request(frame, time_limit), kind)
+
+
+class _NotRestartedError(Exception):
+    """The host did not start again: no fault of the case that it was to be asked."""
+
+    def __init__(self, error: HostError | Fault) -> None:
+        super().__init__(told(error.failure) if isinstance(error, Fault) else str(error))
+        self.from_outside = isinstance(error, HostDied) and error.from_outside
 
 
 class _InProcess:
-    """A host without a process."""
+    """A host without a process; until it is closed this process has the environment of one."""
 
     is_alive = True
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, environment: Mapping[str, str]) -> None:
         self._service = service
+        self._before = {name: os.environ.get(name) for name in environment}
+        os.environ.update(environment)
 
     def request(self, frame: Frame, time_limit: float | None = None) -> Frame:  # noqa: ARG002
         answer = self._service.answer(frame)
@@ -308,6 +333,12 @@ class _InProcess:
 
     def send_and_close(self, frame: Frame) -> None:
         self._service.answer(frame)
+        self.close()
 
     def close(self) -> None:
-        """Do nothing: there is no process to kill."""
+        """Put the environment back; there is no process to kill."""
+        for name, value in self._before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

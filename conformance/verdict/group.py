@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from conformance.definition.dialect import Dialect, options
-from conformance.definition.prediction import Expected, Key, Refused, Undetermined
+from conformance.definition.prediction import Expected, Key, Undetermined
 from conformance.definition.rules import Rules
 from conformance.host.observation import Observation, Raised
 from conformance.verdict.compare import Array, Comparison, compare
@@ -32,7 +32,7 @@ def group(question: Question, dialect: Dialect, key: Key, choice: Undetermined, 
             continue
         changes: dict[str, Any] = {choice.choice: option}
         expected = question.predict(Rules(dialect=replace(dialect, **changes))).get(key)
-        if isinstance(expected, Refused) or not isinstance(expected, Expected):
+        if not isinstance(expected, Expected):
             continue
         comparison = compare(observed, expected)
         if isinstance(comparison, Comparison) and comparison.plain:

@@ -104,8 +104,10 @@ BROKEN: dict[str, tuple[bytes, dict[str, Any]]] = {
     "no JSON": (b"oops", {}),
     "deep": (b'{"x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", {}),
     "unknown option": (b'{"dialect": {"running_variance": "huge"}}', {}),
-    "odd array": (b'{"dialect": {}}', {"y": np.zeros(3)}),
-    "number of thousands of digits": (b'{"dialect": {}}', {f"{'9' * 5000}:y": np.zeros(3)}),
+    "odd array": (b'{"dialect": {}, "steps": [{}]}', {"y": np.zeros(3)}),
+    "number of thousands of digits": (b'{"dialect": {}, "steps": [{}]}', {f"{'9' * 5000}:y": np.zeros(3)}),
+    "no steps": (b'{"dialect": {}, "steps": []}', {}),
+    "more steps": (b'{"dialect": {}, "steps": [{}, {}, {}, {}, {}, {}, {}]}', {}),
     "a fault": (b'{"error": {"step": "run", "type": "Broken", "message": "oh"}}', {}),
 }
 

@@ -120,6 +120,38 @@ FAULTS = {
         "7:25: found the shape 4x3 for input a, expected rank 3 and 3 channels like 4x3x7",
     ),
     "other-channels": (CASE + "    inputs: {a: {shape: 4x2x7}}\n", "7:25: found the shape 4x2x7 for input a"),
+    "made-from-itself": (
+        CASE + "    inputs: {a: {of: b}, b: {of: a}}\n",
+        "7:17: found a from b from a, expected an input that is not made from itself",
+    ),
+    "shape-of-another": (
+        CASE + "    inputs: {a: {of: b}, b: {shape: 5x3x7}}\n",
+        "7:22: found the shape 5x3x7 of input b, of which a is made, expected 4x3x7",
+    ),
+    "joined-channels": (
+        CASE + "    inputs: {a: {joined: [b, c], shape: 8x3x7}, b: {shape: 4x2x7}}\n",
+        "7:26: found the shape 4x2x7 of input b, which a joins, expected 8x3x7 but for the rows",
+    ),
+    "other-target": (
+        CASE.replace("train: a", "train: a, target: t") + "    inputs: {t: {shape: 5x3x7}}\n",
+        "found the shape 5x3x7 of the target t, expected 4x3x7 like the output",
+    ),
+    "huge-source": (
+        CASE + "    inputs: {a: {of: b}, b: {shape: 99999999x3x7}}\n",
+        "3:5: found 2.1e+09 values in all inputs and kernels",
+    ),
+    "huge-target": (
+        CASE.replace("train: a", "train: a, target: t") + "    inputs: {t: {shape: 99999999x3x7}}\n",
+        "3:5: found 2.1e+09 values in all inputs and kernels",
+    ),
+    "huge-kernel": (
+        CASE.replace("train: a", "evaluate: a, folded: biased") + "    shape: 2x60000\n",
+        "7:12: found 3.6e+09 values in all inputs and kernels",
+    ),
+    "huge-network": (
+        CASE + "    shape: 4x3\n    state: initial\n    network: {blocks: 64, width: 4096, outputs: 1}\n",
+        "7:12: found 1.06e+09 values in all inputs and kernels",
+    ),
     "same-name": (CASE + ENTRY + "    steps: [{train: b}]\n", "7:5: found the id bad/n again"),
     "vary-of-list": (CASE + "    vary: [a]\n", "7:11: found a list, expected a mapping"),
     "vary-of-nothing": (CASE + "    vary: {}\n", "7:11: found no parameter under `vary`"),

@@ -57,6 +57,24 @@ def many(cases: tuple[Case, ...]) -> list[Case]:
     return [msgspec.structs.replace(case, id=f"{case.id}-{k}") for k in range(20) for case in cases]
 
 
+def test_a_session_that_opens_after_the_end_is_aborted(session: Sessions, many: list[Case]) -> None:
+    """A worker that was starting when the run was stopped starts no host, and gives no cell."""
+    aborted, done = [], []
+
+    class Late(Seated):
+        def abort(self) -> None:
+            aborted.append(self)
+
+    drive: Drive[str] = Drive(Schedule(many, ["fake"]), done.append, NOTHING)
+
+    def start(_: str) -> Late:
+        drive.stop()
+        return Late(session("Sound"))
+
+    drive.work(start)
+    assert (1, []) == (len(aborted), done)
+
+
 def test_what_a_lost_worker_had_taken_is_done_by_another(session: Sessions, many: list[Case]) -> None:
     """Cells that had come are kept, those that had not are asked again, each once."""
     cells: list[Cell] = []

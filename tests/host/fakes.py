@@ -95,6 +95,16 @@ class RaisesInForward(Sound):
         return self.Layer(layer.channels, state)
 
 
+class Unsupported(Exception):  # noqa: N818  (as PyTorch has one)
+    """An exception of an implementation that is called like an outcome of the suite's own."""
+
+
+class RaisesForeign(RaisesInForward):
+    class Layer(_InForward):
+        def act(self, x: Array) -> Array:
+            raise Unsupported("a break in the graph")
+
+
 class Exits(RaisesInForward):
     class Layer(_InForward):
         def act(self, x: Array) -> Array:

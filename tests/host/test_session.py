@@ -15,7 +15,7 @@ import pytest
 from conformance.adapters.contract import Implementation
 from conformance.corpus.case import Case
 from conformance.corpus.inputs import generate
-from conformance.errors import AdapterError
+from conformance.errors import AdapterError, HostError, UnstartedError
 from conformance.host.configuration import ConfiguredHost
 from conformance.host.observation import Crashed, Faulty, Observation, Raised
 from conformance.host.session import PATIENCE, HostSession
@@ -105,6 +105,13 @@ def test_a_lacking_ability_is_told(session: Sessions, case: Cases) -> None:
     } == seen.outcomes
 
 
+def test_an_exception_called_like_it_is_an_error(session: Sessions, case: Cases) -> None:
+    """An implementation's own exception named Unsupported is told with its module, and the state is read after it."""
+    raised = observed(session("RaisesForeign"), case(steps=EVALUATE)).outcomes
+    assert Raised("fakes.Unsupported", "a break in the graph") == raised[1, "outcome"]
+    assert (1, "running_mean") in raised
+
+
 def test_a_lacking_gradient_is_missing(session: Sessions, case: Cases) -> None:
     """A gradient that the adapter does not give is not made up."""
     seen = observed(session("Sound"), case(steps=[{"train": "a", "gradients": ["x", "gamma"], "observe": []}]))
@@ -147,6 +154,44 @@ def test_a_crash_is_isolated(session: Sessions, case: Cases, fake: str, reason: 
     assert isinstance(seen, Crashed)
     assert reason in seen.reason
     assert (1, "y") in observed(fragile, case()).outcomes
+
+
+def test_a_host_that_does_not_start_again(
+    session: Sessions, case: Cases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The case that it was to be asked is void, not crashed; after so many in a row nothing more is started."""
+    fragile, tries = session("Exits"), []
+
+    def refuse() -> None:
+        tries.append(1)
+        raise HostError("no more processes")
+
+    assert isinstance(fragile.observe(case(steps=EVALUATE)), Crashed)
+    monkeypatch.setattr(fragile, "_start", refuse)
+    seen = [fragile.observe(case()) for _ in range(PATIENCE + 5)]
+    assert Faulty("the host does not start again: no more processes") == seen[0]
+    assert all(isinstance(one, Faulty) for one in seen)
+    assert len(tries) < PATIENCE
+
+
+def test_an_aborted_session_starts_nothing(session: Sessions) -> None:
+    """Nothing is started after an abort, be it the first time."""
+    aborted = session("Sound")
+    aborted.abort()
+    with pytest.raises(UnstartedError, match="aborted"):
+        aborted.implementation  # noqa: B018
+
+
+def test_without_a_process_the_environment_is_put_back(session: Sessions, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a host's variables were set to for this process is undone when the session is closed."""
+    monkeypatch.syspath_prepend(os.environ["PYTHONPATH"])
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    monkeypatch.delenv("JAX_ENABLE_X64", raising=False)
+    before, inside = dict(os.environ), session("Sound", in_process=True)
+    inside.implementation  # noqa: B018
+    assert before != dict(os.environ)
+    inside.close()
+    assert before == dict(os.environ)
 
 
 def test_a_time_out_leaves_no_process_behind(session: Sessions, case: Cases) -> None:

@@ -97,6 +97,22 @@ def test_a_lacking_array_is_a_fault(case: Callable[..., Case]) -> None:
     assert "the request lacks the array x:a" in answer["error"]["message"]
 
 
+@pytest.mark.parametrize(
+    ("step", "lacking"),
+    [
+        ({"replicas": ["a", "b"]}, "x:b"),
+        ({"train": "a", "masked": True}, "mask:a"),
+        ({"train": "a", "gradients": ["x"]}, "dy:1"),
+    ],
+)
+def test_every_array_of_a_step_is_looked_for(case: Callable[..., Case], step: dict[str, Any], lacking: str) -> None:
+    """What replicas, masks and gradients need is asked for before anything is called."""
+    made = case(steps=[step])
+    arrays = {name: array for name, array in generate(made).items() if name != lacking}
+    (answer,) = spoken("fakes:Sound", encode(Frame(msgspec.json.encode(Run.of(made)), arrays)))
+    assert f"the request lacks the array {lacking}" in answer["error"]["message"]
+
+
 def test_layer_and_program_are_written_out(case: Callable[..., Case]) -> None:
     """A request holds the layer and every call of the program, defaults and repetitions included."""
     sent = json.loads(msgspec.json.encode(Run.of(case(repeat=2, momentum="cumulative", channel_axis="last"))))
