@@ -51,8 +51,8 @@ The suite's own are in `conformance/deviations/`, one file an implementation:
 | `versions` | all | to which versions it applies, a specifier such as `>=0.8,<1` for the version in the column's id |
 | `execution` | all | to which execution it applies, such as `eager` |
 | `cases` | required | patterns as for `--case`: `*` stands for a whole segment, or for all other parameters |
-| `quantities` | required | which quantities deviate, such as `y`, `dx` or `running_var` |
-| `variants` | required | changes of the oracle that predict what is observed (`conformance list --variants`) |
+| `quantities` | required unless it `raises` | which quantities deviate, such as `y`, `dx` or `running_var` |
+| `variants` | required unless it `raises` | changes of the oracle that predict it (`conformance list --variants`) |
 | `raises` | none | in place of the last two, the type of the error that is raised where there is an answer to give |
 | `message` | any | with `raises`: a part of the error's message, such as keeps other errors of that type apart |
 | `reason` | required | the cause, in a sentence or two that a user of the implementation understands |
