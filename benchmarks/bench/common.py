@@ -58,7 +58,7 @@ class Timed:
 
 def forget() -> None:
     """Forget what was predicted, as if the run began."""
-    cell._questions.clear()  # noqa: SLF001  (nobody else has a reason to)
+    cell.question_of.clear()
 
 
 def asked(cases: Sequence[Case], session: HostSession, results: Recorder) -> Iterator[Timed]:

@@ -7,6 +7,7 @@ channel, or ``(C, 1)`` for one value per channel. ``by_channel`` and ``canonical
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -42,6 +43,8 @@ def column(values: Array | None, channels: int, dtype: Any, default: float) -> A
 
 def row_mean(rows: Array) -> Array:
     """Return the average of each row, ``(C, 1)``."""
+    if type(rows) is np.ndarray and rows.itemsize > 2:  # what ``mean`` does, in a third of the time of a short row
+        return rows if rows.shape[1] == 1 else np.add.reduce(rows, axis=1, keepdims=True) / rows.shape[1]
     means: Array = rows.mean(axis=1, keepdims=True)
     return means
 
@@ -99,6 +102,21 @@ class Forward:
     weights: Array | None = None
     shares: tuple[Any, Any] = (1, 1)
 
+    @cached_property
+    def size(self) -> Array:
+        """Return ``|x|``."""
+        return np.abs(self.x)
+
+    @cached_property
+    def deviation(self) -> Array:
+        """Return ``|x - mean|``."""
+        return np.abs(self.x - self.mean)
+
+    @cached_property
+    def reach(self) -> Array:
+        """Return ``|x| + |mean|``: the size of what folding subtracts from each other."""
+        return self.size + np.abs(self.mean)
+
     @property
     def count(self) -> int:
         """Return how many values of a channel made the statistics."""
@@ -119,7 +137,8 @@ def forward(
     mean, var = _normalised_with(mode, batch_mean, batch_var, state, updated, rules)
     if mode == "train" and rules.output_variance == "sample":
         var = var * (x.dtype.type(x.shape[1]) / (x.shape[1] - 1))
-    inverse, slope = inverse_scale(mode, var, parameters.epsilon, rules)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        inverse, slope = inverse_scale(mode, var, parameters.epsilon, rules)
     xhat = (x - mean) * inverse
     y = affine(xhat, parameters, rules)
     return Forward(mode, shape, parameters, x, batch_mean, batch_var, mean, var, inverse, slope, xhat, y, weights)
@@ -156,22 +175,24 @@ def mask_count(weights: Array, rules: Rules) -> Array:
 
 
 def inverse_scale(mode: str, var: Array, epsilon: float, rules: Rules) -> tuple[Array, Array]:
-    """Return ``1 / s`` and its derivative with respect to the variance, ``s = sqrt(var + epsilon)``."""
+    """Return ``1 / s`` and its derivative with respect to the variance, ``s = sqrt(var + epsilon)``.
+
+    Of a radicand that is zero or negative that is infinite or NaN, of which NumPy may warn.
+    """
     place = rules.epsilon if mode == "train" or rules.epsilon_evaluate == "as in train" else rules.epsilon_evaluate
     added = var.dtype.type(epsilon)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        if place == "outside":
-            root = np.sqrt(var)
-            inverse = 1 / (root + added)
-            return inverse, -inverse * inverse / (2 * root)
-        if place == "floor":
-            inverse = 1 / np.sqrt(np.maximum(var, added))
-            return inverse, np.where(var > added, -inverse**3 / 2, 0)
-        radicand = var + {"inside": added, "missing": 0 * added, "squared": added * added}[place]
-        if rules.radicand_in == "float16":
-            radicand = _in_float16(var + _in_float16(added))
-        inverse = 1 / np.sqrt(radicand)
-        return inverse, -inverse / (2 * radicand)
+    if place == "outside":
+        root = np.sqrt(var)
+        inverse = 1 / (root + added)
+        return inverse, -inverse * inverse / (2 * root)
+    if place == "floor":
+        inverse = 1 / np.sqrt(np.maximum(var, added))
+        return inverse, np.where(var > added, -inverse**3 / 2, 0)
+    radicand = var + {"inside": added, "missing": 0 * added, "squared": added * added}[place]
+    if rules.radicand_in == "float16":
+        radicand = _in_float16(var + _in_float16(added))
+    inverse = 1 / np.sqrt(radicand)
+    return inverse, -inverse / (2 * radicand)
 
 
 def _in_float16(value: Any) -> Any:

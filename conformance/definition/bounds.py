@@ -9,8 +9,9 @@ admits a kernel that folds scale and shift into ``y = a x + b``. Derivations sta
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -103,19 +104,20 @@ def _of_outputs(
 ) -> ForwardErrors:
     u = precision.unit
     gamma = np.abs(effective_gamma(call.parameters, rules))
-    deviation = np.abs(call.x - call.mean)
-    xhat = (statistics.mean + u * deviation) * call.inverse * (1 + relative) + np.abs(call.xhat) * (relative + u)
+    xhat = (statistics.mean + u * call.deviation) * call.inverse * (1 + relative) + np.abs(call.xhat) * (relative + u)
     y = gamma * xhat + 2 * u * (np.abs(gamma * call.xhat) + np.abs(call.parameters.beta))
-    y = y + _PLAIN_ONLY * 6 * u * gamma * call.inverse * (np.abs(call.x) + np.abs(call.mean))
-    return ForwardErrors(statistics.mean, statistics.var, relative, xhat, y + precision.floor, batch)
+    y[1] += 6 * u * gamma * call.inverse * call.reach
+    y += precision.floor
+    return ForwardErrors(statistics.mean, statistics.var, relative, xhat, y, batch)
 
 
 def _batch_errors(call: Forward, precision: Precision, rules: Rules) -> StateErrors:
     u, n = precision.unit, call.x.shape[1]
     c = precision.growth(n)
-    size = average(np.abs(call.x), call.shape, _RIGHT, call.weights)
+    size = average(call.size, call.shape, _RIGHT, call.weights)
     mean = c * u * size
-    var = (c + 2) * u * call.batch_var + mean * mean + _PLAIN_ONLY * _other_orders(call, mean, c, u)
+    var = (c + 2) * u * call.batch_var + mean * mean
+    var[1] += _other_orders(call, mean[1], c[1], u)
     if rules.variance_algorithm != "two-pass":
         square = average(call.x * call.x, call.shape, _RIGHT, call.weights)
         centre = np.abs(call.batch_mean)
@@ -124,13 +126,13 @@ def _batch_errors(call: Forward, precision: Precision, rules: Rules) -> StateErr
 
 
 def _other_orders(call: Forward, mean_error: Array, growth: Array, u: float) -> Array:
-    """Bound what stable orders other than two passes add to the error of the variance.
+    """Bound what stable orders other than two passes add to the plain error of the variance, ``(C, 1)``.
 
     A recurrence of means and squares (Welford 1962) multiplies deviations from means that err
     differently from value to value: ``(1 + sqrt 2) sd e_mean``. The distances ``d`` from one of the
     values give ``avg(d^2) - avg(d)^2``: ``(3c + 6) u avg(d^2)``, ``avg(d^2)`` at most ``var + max (x - mean)^2``.
     """
-    furthest = np.max((call.x - call.batch_mean) ** 2, axis=1, keepdims=True)
+    furthest = np.maximum.reduce((call.x - call.batch_mean) ** 2, axis=1, keepdims=True)
     recurrence = (1 + np.sqrt(2)) * np.sqrt(call.batch_var) * mean_error
     shifted: Array = (3 * growth + 6) * u * (call.batch_var + furthest)
     larger: Array = np.maximum(recurrence, shifted)
@@ -144,14 +146,15 @@ def _relative_error(call: Forward, var_error: Array, rules: Rules) -> Array:
     error the first order says nothing. The lower end changes more, unless it is cut off at zero. Infinite
     where a variance that is not clipped may outweigh epsilon.
     """
-    with np.errstate(invalid="ignore", divide="ignore"):
-        least = -np.inf if rules.variance_algorithm == "one-pass unclipped" else 0
-        low = np.maximum(call.var - var_error, least)
-        larger, _ = inverse_scale(call.mode, low, call.parameters.epsilon, rules)
-        smaller, _ = inverse_scale(call.mode, call.var + var_error, call.parameters.epsilon, rules)
-        relative = np.maximum(larger / call.inverse - 1, 1 - smaller / call.inverse)
+    least = -np.inf if rules.variance_algorithm == "one-pass unclipped" else 0
+    low = np.maximum(call.var - var_error, least)
+    larger, _ = inverse_scale(call.mode, low, call.parameters.epsilon, rules)
+    smaller, _ = inverse_scale(call.mode, call.var + var_error, call.parameters.epsilon, rules)
+    relative: Array = np.maximum(larger / call.inverse - 1, 1 - smaller / call.inverse)
+    if np.count_nonzero(np.isfinite(relative)) < relative.size:
         relative = np.where((call.inverse == 0) & (larger == 0), 0, relative)  # of an infinite radicand
-    return np.nan_to_num(relative, nan=np.inf, posinf=np.inf)
+        relative = np.nan_to_num(relative, nan=np.inf, posinf=np.inf)
+    return relative
 
 
 def update_errors(state: State, errors: StateErrors, kept: State, batch: StateErrors, weight: float, factor: float,
@@ -165,12 +168,17 @@ def update_errors(state: State, errors: StateErrors, kept: State, batch: StateEr
     u = precision.unit
 
     def one(old: Array, old_error: Array, new: Array, new_error: Array) -> Array:
-        new_error = new_error.max(axis=2, keepdims=True)
-        parts = np.abs((1 - weight) * old) + np.abs(weight * new)
-        rounding = 3 * (np.abs(new - old) + parts) + settling * parts
-        products = stored * (np.abs((1 - weight) * old) + 3 * np.abs(weight * new))
-        total: Array = weight * new_error + u * rounding + abs(1 - weight) * old_error + products + precision.floor
-        return total
+        if new_error.shape[2] > 1:
+            new_error = new_error.max(axis=2, keepdims=True)
+        of_old, of_new = np.abs((1 - weight) * old), np.abs(weight * new)
+        parts = of_old + of_new
+        rounding = 3 * (np.abs(new - old) + parts)
+        if settling:
+            rounding = rounding + settling * parts
+        total: Array = weight * new_error + u * rounding + abs(1 - weight) * old_error
+        if stored:
+            total = total + stored * (of_old + 3 * of_new)
+        return total + precision.floor
 
     return StateErrors(
         mean=one(state.mean, errors.mean, kept.mean, batch.mean),
@@ -179,62 +187,116 @@ def update_errors(state: State, errors: StateErrors, kept: State, batch: StateEr
 
 
 def gradient_errors(
-    call: Forward, errors: ForwardErrors, dy: Array, precision: Precision, rules: Rules
+    call: Forward, errors: ForwardErrors, dy: Array, precision: Precision, rules: Rules, wanted: Collection[str]
 ) -> dict[str, Array]:
-    """Bound the errors of the gradients: ``x`` as ``(2, C, n)``, the others as ``(2, C, 1)``."""
-    u, n = precision.unit, dy.shape[1]
-    c = precision.growth(n)
-    size = np.abs(dy)
-    gamma = np.abs(effective_gamma(call.parameters, rules))
-    sum_size = row_sum(size)
-    dbeta = c * u * sum_size
-    if rules.dbeta == "input precision":
-        dbeta = dbeta + precision.stored * np.abs(row_sum(dy))
-    products = row_sum(np.abs(dy * call.xhat))
-    folded = row_sum(size * (np.abs(call.x) + np.abs(call.mean))) * call.inverse
-    dgamma = c * u * products + (size * errors.xhat).sum(axis=2, keepdims=True) + _PLAIN_ONLY * c * u * folded
-    scaled = call.inverse * (1 + errors.relative)
-    if call.mode == "train" or rules.evaluate_gradient == "through statistics":
-        dx = gamma * scaled * _train_bracket_error(call, errors, dy, dgamma, precision, rules)
-    else:
-        dx = gamma * call.inverse * size * (errors.relative + 3 * u)
-    if rules.gradient_terms == "input precision":
-        dx = dx + 2 * precision.stored * gamma * call.inverse * _bracket_terms(call, dy)
-    by_mean = gamma * scaled * (c * u * sum_size + sum_size * (errors.relative + 3 * u))
-    by_var = _by_variance_error(call, errors, dgamma, products, precision)
-    named = {"x": dx, "gamma": dgamma, "beta": dbeta, "running_mean": by_mean, "running_var": by_var}
-    return {name: error + precision.floor for name, error in named.items()}
+    """Bound the errors of the ``wanted`` gradients: ``x`` as ``(2, C, n)``, the others as ``(2, C, 1)``."""
+    bounds = _GradientErrors(call, errors, dy, precision, rules)
+    return {name: getattr(bounds, name) + precision.floor for name in wanted}
 
 
-def _train_bracket_error(
-    call: Forward, errors: ForwardErrors, dy: Array, dgamma: Array, precision: Precision, rules: Rules
-) -> Array:
-    """Bound the error of ``dy - avg(dy) - xhat * avg(dy * xhat)``, ``(2, C, n)``."""
-    u, c = precision.unit, precision.growth(dy.shape[1])
-    projection = np.abs(row_sum(dy * call.xhat) / call.count)
-    terms = _bracket_terms(call, dy)
-    bracket: Array = 4 * u * terms + c * u * row_sum(np.abs(dy)) / call.count + terms * errors.relative
-    bracket = bracket + (np.abs(call.xhat) + errors.xhat) * dgamma / call.count + errors.xhat * projection
-    if rules.variance_algorithm != "two-pass":
-        bracket = bracket + 4 * u * projection * call.inverse * (np.abs(call.x) + np.abs(call.mean))
-    return bracket
+@dataclass(frozen=True)
+class _GradientErrors:
+    """The bounds of all gradients by the name of the variable, and the sums that they share, each made when needed."""
 
+    call: Forward
+    errors: ForwardErrors
+    dy: Array
+    precision: Precision
+    rules: Rules
 
-def _bracket_terms(call: Forward, dy: Array) -> Array:
-    """Return the sum of the sizes of the three terms of the training gradient, ``(C, n)``."""
-    through_variance = np.abs(call.xhat * row_sum(dy * call.xhat) / call.count)
-    total: Array = np.abs(dy) + np.abs(row_sum(dy)) / call.count + through_variance
-    return total
+    @cached_property
+    def growth(self) -> Array:
+        """Return what sums err by, relative to the sum of the sizes of their terms."""
+        return self.precision.growth(self.dy.shape[1]) * self.precision.unit
 
+    @cached_property
+    def size(self) -> Array:
+        return np.abs(self.dy)
 
-def _by_variance_error(
-    call: Forward, errors: ForwardErrors, dgamma: Array, products: Array, precision: Precision
-) -> Array:
-    """Bound the error of ``slope * sum(dy * (x - mean))``: that of ``dgamma``, scaled by ``gamma / (2 s^2)``."""
-    gamma = np.abs(call.parameters.gamma)
-    scale = gamma * np.abs(call.slope) / call.inverse
-    total: Array = scale * (1 + 3 * errors.relative) * (dgamma + products * (3 * errors.relative + 6 * precision.unit))
-    return total
+    @cached_property
+    def sum_size(self) -> Array:
+        return row_sum(self.size)
+
+    @cached_property
+    def product(self) -> Array:
+        return self.dy * self.call.xhat
+
+    @cached_property
+    def products(self) -> Array:
+        """Return ``sum |dy xhat|``."""
+        return row_sum(np.abs(self.product))
+
+    @cached_property
+    def sum_product(self) -> Array:
+        """Return ``sum(dy xhat)``."""
+        return row_sum(self.product)
+
+    @cached_property
+    def factor(self) -> Array:
+        """Return ``|gamma|``."""
+        return np.abs(effective_gamma(self.call.parameters, self.rules))
+
+    @cached_property
+    def scaled(self) -> Array:
+        return self.call.inverse * (1 + self.errors.relative)
+
+    @property
+    def beta(self) -> Array:
+        bound: Array = self.growth * self.sum_size
+        if self.rules.dbeta == "input precision":
+            bound = bound + self.precision.stored * np.abs(row_sum(self.dy))
+        return bound
+
+    @cached_property
+    def gamma(self) -> Array:
+        bound: Array = self.growth * self.products + np.add.reduce(self.size * self.errors.xhat, axis=2, keepdims=True)
+        # Multiplied out, ``sum(dy x) - mean sum(dy)``.
+        folded = row_sum(self.size * self.call.reach) * self.call.inverse
+        return bound + _PLAIN_ONLY * self.growth * folded
+
+    @property
+    def x(self) -> Array:
+        u, rules, call = self.precision.unit, self.rules, self.call
+        if call.mode == "train" or rules.evaluate_gradient == "through statistics":
+            bound: Array = self.factor * self.scaled * self._bracket()
+        else:
+            bound = self.factor * call.inverse * self.size * (self.errors.relative + 3 * u)
+        if rules.gradient_terms == "input precision":
+            bound = bound + 2 * self.precision.stored * self.factor * call.inverse * self.terms
+        return bound
+
+    def _bracket(self) -> Array:
+        """Bound the error of ``dy - avg(dy) - xhat * avg(dy * xhat)``, ``(2, C, n)``."""
+        u, call, errors, terms = self.precision.unit, self.call, self.errors, self.terms
+        projection = np.abs(self.sum_product / call.count)
+        bracket: Array = 4 * u * terms + self.growth * self.sum_size / call.count + terms * errors.relative
+        bracket += (np.abs(call.xhat) + errors.xhat) * self.gamma / call.count
+        bracket += errors.xhat * projection
+        if self.rules.variance_algorithm != "two-pass":
+            bracket = bracket + 4 * u * projection * call.inverse * call.reach
+        return bracket
+
+    @cached_property
+    def terms(self) -> Array:
+        """Return the sum of the sizes of the three terms of the training gradient, ``(C, n)``."""
+        call = self.call
+        through_variance = np.abs(call.xhat * self.sum_product / call.count)
+        total: Array = self.size + np.abs(row_sum(self.dy)) / call.count + through_variance
+        return total
+
+    @property
+    def running_mean(self) -> Array:
+        u = self.precision.unit
+        bound: Array = self.growth * self.sum_size + self.sum_size * (self.errors.relative + 3 * u)
+        return self.factor * self.scaled * bound
+
+    @property
+    def running_var(self) -> Array:
+        """Bound the error of ``slope * sum(dy * (x - mean))``: that of ``dgamma``, scaled by ``gamma / (2 s^2)``."""
+        call, relative = self.call, self.errors.relative
+        scale = np.abs(call.parameters.gamma) * np.abs(call.slope) / call.inverse
+        bound: Array = self.gamma + self.products * (3 * relative + 6 * self.precision.unit)
+        return scale * (1 + 3 * relative) * bound
 
 
 def update_gradient_error(

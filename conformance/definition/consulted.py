@@ -28,11 +28,12 @@ class Consulted:
     def __getattr__(self, name: str) -> Any:
         """Look a decision up and keep it: this is called only for what is not kept yet."""
         answer: Any = getattr(self._decided, name)
-        if isinstance(answer, Dialect):
-            answer = Consulted(answer, self._noted, f"{name}.")
-        else:
-            assert isinstance(answer, str), f"{name} is no decision"
+        if name == "dialect":
+            answer = Consulted(answer, self._noted, "dialect.")
+        elif type(answer) is str:
             self._noted.append((self._inside + name, answer))
+        else:
+            raise AttributeError(f"{name} is no decision of rules")
         self.__dict__[name] = answer
         return answer
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Literal, get_args, get_type_hints
 
 __all__ = ["REFERENCE", "UNDECLARED", "Dialect", "choices", "options"]
@@ -73,6 +73,14 @@ class Dialect:
             value = getattr(self, choice)
             if value not in known:
                 raise ValueError(f"dialect: {choice} is {value!r}; expected one of {', '.join(known)}")
+
+    def __hash__(self) -> int:
+        """Return what is made of all choices at the first call."""
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash(tuple(getattr(self, choice) for choice in _OPTIONS))
 
     def reference(self) -> Dialect:
         """Return the dialect that this one is judged against.

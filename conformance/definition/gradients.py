@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from conformance.definition.batch_norm import Array, Forward, average, effective_gamma, mask_count, row_sum
@@ -11,14 +12,16 @@ from conformance.definition.taylor import held
 __all__ = ["gradients", "statistics_gradients", "update_gradient"]
 
 
-def gradients(call: Forward, dy: Array, rules: Rules) -> dict[str, Array]:
-    """Return ``x`` as ``(C, n)``, ``gamma`` and ``beta`` as ``(C, 1)``.
+def gradients(
+    call: Forward, dy: Array, rules: Rules, wanted: Collection[str] = ("x", "gamma", "beta")
+) -> dict[str, Array]:
+    """Return those ``wanted`` of ``x`` as ``(C, n)``, ``gamma`` and ``beta`` as ``(C, 1)``.
 
     In train ``dx = gamma / s * (dy - avg(dy) - xhat * avg(dy * xhat))``, in evaluate the statistics
     are constants: ``dx = gamma / s * dy``; ``dgamma = sum(dy * xhat)``, ``dbeta = sum(dy)``
     (Ioffe & Szegedy 2015, section 3).
     """
-    return {"x": _dx(call, dy, rules), "gamma": _dgamma(call, dy, rules), "beta": _dbeta(call, dy, rules)}
+    return {name: formula(call, dy, rules) for name, formula in _FORMULAS.items() if name in wanted}
 
 
 def _dx(call: Forward, dy: Array, rules: Rules) -> Array:
@@ -94,6 +97,9 @@ def _dbeta(call: Forward, dy: Array, rules: Rules) -> Array:
     if rules.dbeta == "scaled" or rules.gamma == "after beta":
         return dbeta * call.parameters.gamma
     return dbeta / dy.dtype.type(dy.shape[1]) if rules.dbeta == "average" else dbeta
+
+
+_FORMULAS = {"x": _dx, "gamma": _dgamma, "beta": _dbeta}
 
 
 def statistics_gradients(call: Forward, dy: Array, rules: Rules) -> dict[str, Array]:

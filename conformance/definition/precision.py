@@ -68,8 +68,13 @@ def working_precision(case: Case, rules: Rules, wide: Any) -> Precision:
     computed_in = rules.computed_in if rules.computed_in != "own" else case.dtype
     if rules.computed_in == "own" and computed_in in HALVES:
         computed_in = "float32"
+    return _working(computed_in, case.dtype, wide)
+
+
+@lru_cache(maxsize=64)
+def _working(computed_in: str, dtype: str, wide: Any) -> Precision:
     precision = precision_of(computed_in).with_rounding_of(precision_of(wide))
-    return replace(precision, stored=unit_of(case.dtype))
+    return replace(precision, stored=unit_of(dtype))
 
 
 def state_dtypes(param_dtype: str, rules: Rules, *, given: bool) -> tuple[str, str]:

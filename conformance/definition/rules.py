@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Literal, get_args, get_type_hints
 
 from conformance.definition.dialect import REFERENCE, Dialect
@@ -85,6 +86,14 @@ class Rules:
         for decision, options in _OPTIONS.items():
             if getattr(self, decision) not in options:
                 raise ValueError(f"rules: {decision} is {getattr(self, decision)!r}; expected one of {options}")
+
+    def __hash__(self) -> int:
+        """Return what is made of all decisions at the first call: predictions are looked up by them again and again."""
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash(tuple(getattr(self, decision.name) for decision in fields(self)))
 
     @property
     def train_statistics(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -148,7 +149,8 @@ def update(state: State, batch: Batch, momentum: float | None, rules: Rules) -> 
 def kept_mean(batch: Batch, rules: Rules) -> Array:
     """Return what is blended into the running mean, shape ``(C, 1)``."""
     mean = row_mean(batch.mean)
-    return mean * _bessel(batch.n, mean.dtype.type) if rules.mean_factor == "bessel" else mean
+    number: Any = mean.dtype.type
+    return mean * _bessel(batch.n, number) if rules.mean_factor == "bessel" else mean
 
 
 def kept_variance(batch: Batch, rules: Rules) -> Array:
@@ -191,16 +193,20 @@ def variance_factor(batch: Batch, rules: Rules, number: Any) -> Any:
     n = {
         "values": batch.n, "rows": batch.rows, "channels": batch.n * len(batch.mean), "plus one": batch.n + 1,
     }[rules.variance_count]  # fmt: skip
-    estimator = rules.dialect.running_variance
+    return _estimated(rules.dialect.running_variance, n, batch.epsilon, number)
+
+
+@lru_cache(maxsize=256)
+def _estimated(estimator: str, n: int, epsilon: float, number: Any) -> Any:
     factor = number(1)
     if estimator.startswith("sample"):
         factor = factor * _bessel(n, number)
     if estimator.endswith("over-n-1-epsilon"):
         with np.errstate(divide="ignore"):
-            factor = factor * (number(n) / (number(n) - 1 - number(batch.epsilon)))
+            factor = factor * (number(n) / (number(n) - 1 - number(epsilon)))
     return factor
 
 
+@lru_cache(maxsize=256)
 def _bessel(n: int, number: Any) -> Any:
-    with np.errstate(divide="ignore"):
-        return number(n) / number(n - 1)
+    return number(n) / number(n - 1) if n != 1 else number(np.inf)

@@ -225,18 +225,20 @@ class _Simulation:
     def _forward(self, step: Step, asked: str, *, with_backward: bool) -> _Call:
         mode, may_move = self._effective(asked)
         # Replicas with synchronised statistics are one batch, cut into pieces.
-        x = np.concatenate([self.arrays[f"x:{label}"] for label in step.labels])
-        self.written.poisoned |= not bool(np.isfinite(x.astype(self.wide)).all())
+        parts = [self.arrays[f"x:{label}"] for label in step.labels]
+        x = (parts[0] if len(parts) == 1 else np.concatenate(parts)).astype(self.wide)
+        self.written.poisoned |= bool(np.count_nonzero(np.isfinite(x)) < x.size)
         mask = self.arrays.get(f"mask:{step.labels[0]}") if step.masked else None
         weights = None if mask is None else mask.reshape(1, -1).astype(self.wide)
-        rows = by_channel(x.astype(self.wide))
+        rows = by_channel(x)
         mean, var = statistics(rows, x.shape, self.rules, weights)
         counted = rows.shape[1] if weights is None or self.rules.mask == "ignored" else int(weights.sum())
         batch = Batch(mean, var, counted, x.shape[0], self.layer.epsilon)
         before, before_errors = self.tracked.state, self.tracked.errors
         times = moves(mode, self.rules, with_backward=with_backward) if may_move else 0
         would_be = mode == "evaluate" and self.rules.evaluate_uses == "updated"
-        moved = self.tracked.after(batch, times or would_be)
+        used = would_be or (mode == "train" and self.rules.train_statistics == "updated")
+        moved = self.tracked.after(batch, times or would_be) if used else before
         done = forward(rows, mode, x.shape, self.parameters, before, moved, self.rules, weights)
         done = shared(done, before, batch, self.layer.momentum, self.rules)
         errors = forward_errors(done, before_errors, self.precision, self.rules)
@@ -331,9 +333,10 @@ class _Simulation:
         # Summed before it is multiplied by an infinite 1 / s a gradient is infinite, otherwise NaN.
         self.written.poisoned |= bool(np.isinf(call.forward.inverse).any())
         dy = by_channel(self.arrays[f"dy:{number}"].astype(self.wide))
-        done = gradients(call.forward, dy, self.rules)
-        bounds = gradient_errors(call.forward, call.errors, dy, self.precision, self.rules)
-        done |= statistics_gradients(call.forward, dy, self.rules)
+        done = gradients(call.forward, dy, self.rules, step.gradients)
+        bounds = gradient_errors(call.forward, call.errors, dy, self.precision, self.rules, step.gradients)
+        if any(wanted.startswith("running") for wanted in step.gradients):
+            done |= statistics_gradients(call.forward, dy, self.rules)
         for wanted in step.gradients:
             if wanted.startswith("running"):
                 self._expect_statistics_gradient(number, wanted, call, done[wanted] * times, bounds[wanted])
@@ -388,7 +391,7 @@ class _Simulation:
         factor = self.tracked.factor(self.tracked.batch(call))
         dy = by_channel(self.arrays[f"dy:{number}"].astype(self.wide))
         by_state = statistics_gradients(later.forward, dy, self.rules)
-        bounds = gradient_errors(later.forward, later.errors, dy, self.precision, self.rules)
+        bounds = gradient_errors(later.forward, later.errors, dy, self.precision, self.rules, by_state)
         # The gradient of a state is of the state's dtype.
         bounds |= {
             name: bounds[name] + storing_error(value, self.tracked.dtype, self.precision)

@@ -35,9 +35,8 @@ def reach(value: Array, error: Array, dtype: str) -> Array:
 
 def overflowed(value: Array, dtype: str) -> Array:
     """Return the value with what is beyond the range of the dtype as infinity, as storing has it."""
-    with np.errstate(invalid="ignore"):
-        beyond = np.abs(value) >= _furthest(dtype)
-    return np.where(beyond, np.copysign(np.inf, value), value) if beyond.any() else value
+    beyond = np.abs(value) >= _furthest(dtype)
+    return np.where(beyond, np.copysign(np.inf, value), value) if np.count_nonzero(beyond) else value
 
 
 @lru_cache(maxsize=64)

@@ -77,10 +77,14 @@ class Tracked:
                                float(self.factor(batch)), self.precision, settling,
                                unit_of(self.state.dtype) if each else 0.0)  # fmt: skip
         left = left_of_start(k, self.layer.momentum, self.rules)
+        if not left:
+            return errors
         return replace(errors, var=errors.var + left * (settling + 4) * self.precision.unit)
 
     def once_stored(self, moved: State, errors: StateErrors) -> StateErrors:
         """Add to the errors of an updated state what storing it may."""
+        if unit_of(self._settled) <= self.precision.unit:
+            return errors
         return StateErrors(
             errors.mean + storing_error(moved.mean, self._settled, self.precision),
             errors.var + storing_error(moved.var, self._settled, self.precision),
@@ -129,7 +133,7 @@ class Tracked:
         """Return the state as it is stored, with what it may be off by then."""
         dtype = self._settled if state.updates else self._at_first
         if unit_of(dtype) <= self.precision.unit:
-            return replace(state, dtype=""), errors
+            return replace(state, dtype="") if state.dtype else state, errors
         unit = unit_of(dtype) if self.rules.state_starts_in != "own" and not state.updates else 0.0
         return (
             replace(state, mean=rounded(state.mean, dtype), var=rounded(state.var, dtype), dtype=dtype),

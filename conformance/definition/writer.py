@@ -7,7 +7,7 @@ import numpy as np
 from conformance.corpus.case import Layer
 from conformance.definition.batch_norm import Array, canonical
 from conformance.definition.convergence import mean_square_distance
-from conformance.definition.precision import Precision
+from conformance.definition.precision import Precision, unit_of
 from conformance.definition.prediction import Expected, Key, Predicted, Refused, Same, Undetermined
 from conformance.definition.storing import overflowed, storing_error
 
@@ -31,8 +31,12 @@ class Writer:
 
     def rows(self, number: int, name: str, value: Array, bound: Array, shape: tuple[int, ...]) -> None:
         """Expect channel rows ``(C, n)`` as an array of ``shape``, in the dtype of the input."""
-        bounds = np.broadcast_to(bound, (2, *value.shape)).reshape(2, shape[1], shape[0], *shape[2:]).swapaxes(1, 2)
-        self._stored(number, name, canonical(value, shape), bounds, self.layer.dtype)
+        if bound.shape[1:] != value.shape:
+            bound = np.broadcast_to(bound, (2, *value.shape))
+        bounds = bound.reshape(2, shape[1], shape[0], *shape[2:]).swapaxes(1, 2)
+        # In the order in which answers come: they are compared more often than predicted.
+        value, bounds = np.ascontiguousarray(canonical(value, shape)), np.ascontiguousarray(bounds)
+        self._stored(number, name, value, bounds, self.layer.dtype)
 
     def columns(self, number: int, name: str, value: Array, bound: Array) -> None:
         """Expect ``(C, 1)``, one value per channel, in the dtype of the parameters."""
@@ -66,8 +70,9 @@ class Writer:
     def _stored(self, number: int, name: str, value: Array, bound: Array, dtype: str) -> None:
         if self.unclipped:
             bound = np.where(np.isnan(bound), np.inf, bound)  # of nothing times an infinite error
-        stored = np.where(bound > 0, bound + storing_error(value, dtype, self.precision), 0)
-        self._set(number, name, value, stored, dtype)
+        if unit_of(dtype) > self.precision.unit:
+            bound = np.where(bound > 0, bound + storing_error(value, dtype, self.precision), 0)
+        self._set(number, name, value, np.fmax(bound, 0), dtype)
 
     def _set(self, number: int, name: str, value: Array, bound: Array, dtype: str) -> None:
         if self.undetermined is not None:
@@ -77,7 +82,7 @@ class Writer:
         # What is not finite is expected as it is, or, where an input was not, as any that is not finite: orders of
         # summation make NaN or an infinity of it. A finite value beside it keeps its own bound.
         bound, finite = bound.astype(np.float64, copy=False), np.isfinite(value)
-        if not finite.all():
+        if np.count_nonzero(finite) < finite.size:
             bound = np.where(finite, bound, np.nan if self.poisoned else 0)
         undefined = np.isinf(bound[1]) if self.unclipped else None
         self.prediction[number, name] = Expected(value, bound[0], bound[1], dtype, undefined)

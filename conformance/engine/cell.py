@@ -12,6 +12,7 @@ from typing import Protocol
 import msgspec
 
 from conformance.adapters.contract import Implementation
+from conformance.corpus.at_hand import AtHand
 from conformance.corpus.case import Case
 from conformance.durations import spent, told_cell
 from conformance.engine.column import implementation_row
@@ -53,20 +54,9 @@ _SAID: dict[Verdict, str] = {
     "agrees": "agrees", "rough": "is rough", "deviates": "deviates as declared", "differs": "differs",
     "changed": "is changed", "crashed": "crashes", "open": "is open", "unsupported": "is unsupported",
 }  # fmt: skip
-#: Questions are kept for the implementations that come to a case a little later.
-_KEPT = 1024
-_questions: dict[str, Question] = {}
-
-
-def question_of(case: Case) -> Question:
-    """Return the question of a case, shared by the implementations that it is put to."""
-    question = _questions.get(case.id)
-    if question is None or question.case != case:
-        question = Question(case)
-        if len(_questions) >= _KEPT:
-            _questions.pop(next(iter(_questions)), None)
-        _questions[case.id] = question
-    return question
+#: The question of a case, shared by the implementations that it is put to. Counted are its inputs; what is predicted
+#: takes some five times as much. The default set has a megabyte of inputs.
+question_of = AtHand(Question, lambda question: 500 + sum(one.nbytes for one in question.arrays.values()), 64 * 2**20)
 
 
 def cell_of(case: Case, session: Session, deviations: Sequence[Deviation] = ()) -> Cell:

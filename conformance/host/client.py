@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import IO, final
 
 from conformance.errors import HostError
-from conformance.host.frames import Frame, encode, read_frame
+from conformance.host.frames import Frame, read_frame
 
 __all__ = ["Host", "HostDied", "HostOutgrew", "HostTimedOut", "HostUnfit"]
 
@@ -130,7 +130,7 @@ class Host:
         with self._lock:
             if self._to.closed:
                 raise HostError("the host has been closed")
-            image = encode(frame)
+            image = frame.image
             pipe = _Pipe(self._to.fileno(), self._from.fileno(), limit, self._check_memory)
             try:
                 if self._answered:  # what is said before the first request is read as its answer, and refused
@@ -151,7 +151,7 @@ class Host:
         """Send a last message that has no answer, give the host a moment to end, and close."""
         with self._lock, contextlib.suppress(OSError, TimeoutError):
             if not self._to.closed:
-                _Pipe(self._to.fileno(), self._from.fileno(), _GRACE, self._check_memory).write(encode(frame))
+                _Pipe(self._to.fileno(), self._from.fileno(), _GRACE, self._check_memory).write(frame.image)
                 self._to.close()
                 self._await_end()
         self.close()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import prod
 from typing import Any
 
@@ -44,6 +45,11 @@ class Frame:
     message: bytes
     arrays: Mapping[str, Array] = field(default_factory=dict)
     token: str = ""
+
+    @cached_property
+    def image(self) -> bytes:
+        """Return the bytes of the message, made once: see ``encode``."""
+        return encode(self)
 
 
 class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -18,6 +18,7 @@ import msgspec
 
 from conformance.adapters.contract import Defaults, Implementation
 from conformance.adapters.registry import AdapterSpec, find, load
+from conformance.corpus.at_hand import AtHand
 from conformance.corpus.case import Case
 from conformance.corpus.inputs import generate
 from conformance.errors import AdapterError, HostError, UnstartedError
@@ -44,6 +45,10 @@ _TRY = "python -c \"from conformance.adapters.registry import *; load(find('{}')
 
 T = TypeVar("T")
 _encode = msgspec.json.Encoder().encode
+# The request of a case is the same for every host, and so are its bytes.
+_request = AtHand(
+    lambda case: Frame(_encode(Run.of(case)), generate(case)), lambda frame: 2 * len(frame.image), room=16 * 2**20
+)
 _DESCRIBE, _EXIT = Frame(_encode(Describe())), Frame(_encode(Exit()))
 
 
@@ -168,7 +173,7 @@ class HostSession:
             return self._answered(lambda: self._ask(request, Checked, self._time_limit)[0])
 
     def _asked(self, case: Case) -> Observation | Crashed | Faulty:
-        request = Frame(_encode(Run.of(case)), generate(case))
+        request = _request(case)
         return self._answered(
             lambda: observation_of(*self._ask(request, Ran, self._time_limit), calls=len(case.program))
         )

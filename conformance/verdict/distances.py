@@ -20,7 +20,7 @@ def with_distances(question: Question, observation: Observation) -> Observation:
 
     A step lacks them where one of the outputs is missing or of another shape.
     """
-    found = dict(_distances(question, observation))
+    found = dict(_distances(question, observation)) if question.measured else {}
     return replace(observation, outcomes={**observation.outcomes, **found}) if found else observation
 
 

@@ -15,7 +15,6 @@ from conformance.definition.rules import Rules
 from conformance.definition.variants import apply, option_name
 from conformance.host.observation import NO_FORWARD, UNSUPPORTED, Observation, Raised
 from conformance.results.rows import QuantityRow
-from conformance.verdict.attribution import clause_of
 from conformance.verdict.compare import Array, Comparison, Mismatch, compare
 from conformance.verdict.deviations import Deviation
 from conformance.verdict.distances import with_distances
@@ -24,7 +23,7 @@ from conformance.verdict.failing import as_recorded, failed_forwards, raised_row
 from conformance.verdict.group import describe, group
 from conformance.verdict.oracle import Question
 from conformance.verdict.quantity import array_row, open_row, outcome_row
-from conformance.verdict.table import Claims, Ruling, changes, fits, ruling
+from conformance.verdict.table import Claims, Ruling, changes, fits, graded, ruling
 
 __all__ = ["judge"]
 
@@ -112,7 +111,7 @@ class _Judgement:
         return tuple(sorted(keys | {(step, "outcome") for step in raised}, key=_order))
 
     def row(self, key: Key) -> QuantityRow:
-        clause = clause_of(self.question.case, key)
+        clause = self.question.clause(key)
         observed = self.observation.outcomes.get(key)
         declared = self.by_declaration.get(key)
         if isinstance(declared, Undetermined):
@@ -159,6 +158,8 @@ class _Judgement:
 
     def _array(self, key: Key, clause: str, observed: Array) -> QuantityRow:
         reference, declared = _expected(self.by_reference, key), _expected(self.by_declaration, key)
+        if declared is reference and not self.deviations:  # nearly always, and nothing else is to be weighed
+            return self._plain(key, clause, observed, compare(observed, reference))
         claims = Claims(observed, reference, declared)
         records, recorded = self._recorded(key, claims) if self.deviations else ((), None)
         if recorded is not None:
@@ -178,6 +179,12 @@ class _Judgement:
             explanation=why, deviation=" + ".join(record.name for record in records) or None,
             variant=self._choices(key, declared) if ruled.verdict == "deviates" and not records else None,
         )  # fmt: skip
+
+    def _plain(self, key: Key, clause: str, observed: Array, compared: Comparison | Mismatch) -> QuantityRow:
+        verdict = graded(compared).verdict
+        if isinstance(compared, Mismatch):
+            return outcome_row(key, clause, verdict, None, compared.reason, observed)
+        return array_row(key, clause, verdict, compared, None, discriminates=None if self.alike else False)
 
     def _choices(self, key: Key, declared: Expected) -> str | None:
         """Name the declared options that set the prediction of a quantity apart from the reference's."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 from numpy.typing import NDArray
@@ -10,10 +11,11 @@ from numpy.typing import NDArray
 from conformance.corpus.case import Case
 from conformance.corpus.inputs import generate
 from conformance.definition.consulted import Consulted, Kept
-from conformance.definition.prediction import Prediction
+from conformance.definition.prediction import Key, Prediction
 from conformance.definition.rules import Rules
 from conformance.definition.simulate import simulate
 from conformance.durations import spent
+from conformance.verdict.attribution import clause_of
 
 __all__ = ["Question"]
 
@@ -25,6 +27,8 @@ class Question:
         self.case = case
         self.arrays = generate(case) if arrays is None else arrays
         self._predictions: dict[int | None, Kept] = {}
+        self._known: dict[tuple[Rules, int | None], Prediction] = {}
+        self._clauses: dict[Key, str] = {}
 
     def scratch(self) -> Question:
         """Return the same question without what was predicted: for the many predictions that an explanation tries."""
@@ -35,6 +39,9 @@ class Question:
 
         The same object for all rules that differ only in what the case does not ask about.
         """
+        known = self._known.get((rules, until))
+        if known is not None:
+            return known
         kept = self._predictions.setdefault(until, Kept())
         found = kept.find(rules)
         if found is None:
@@ -42,4 +49,17 @@ class Question:
                 noted: list[tuple[str, str]] = []
                 found = simulate(self.case, self.arrays, Consulted(rules, noted).rules, until=until)
             kept.keep(noted, found)
+        self._known[rules, until] = found
         return found
+
+    def clause(self, key: Key) -> str:
+        """Return the clause that a quantity is judged by."""
+        found = self._clauses.get(key)
+        if found is None:
+            found = self._clauses[key] = clause_of(self.case, key)
+        return found
+
+    @cached_property
+    def measured(self) -> bool:
+        """Tell whether any step asks how far its output is from another one."""
+        return any(step.against is not None or step.target is not None for step in self.case.program)

@@ -25,7 +25,8 @@ _FEW = 16
 
 def array_row(
     key: Key, clause: str, verdict: Verdict, reference: Comparison, declared: Comparison | None, *,
-    discriminates: bool | None, explanation: str | None, deviation: str | None, variant: str | None = None,
+    discriminates: bool | None, explanation: str | None = None, deviation: str | None = None,
+    variant: str | None = None,
 ) -> QuantityRow:  # fmt: skip
     """Make the row of an array that was compared with the reference, and with the declared dialect."""
     at, seen, expected = reference.furthest, reference.observed, reference.expected
@@ -86,12 +87,15 @@ def _window(size: int, centre: int) -> tuple[int, int]:
 def _cut(values: Array, window: tuple[int, int]) -> tuple[Number, ...]:
     # 17 digits identify a float64, 9 a float32.
     digits = 9 if values.dtype.itemsize <= 4 else 17
-    return tuple([_number(value, digits) for value in values.reshape(-1)[slice(*window)].tolist()])
+    few = [float(value) for value in values.reshape(-1)[slice(*window)].tolist()]
+    if not math.isfinite(sum(few)):
+        return tuple([_number(value, digits) for value in few])
+    return tuple(few if digits == 17 else [float(f"{value:.9g}") for value in few])
 
 
 def _number(value: Any, digits: int) -> Number:
     """Return a number rounded to so many decimal digits, which changes no float64 if they are 17."""
     number = float(value)
     if math.isfinite(number):
-        return number if digits >= 17 else float(f"{number:.{digits}g}")
+        return float(f"{number:.{digits}g}")
     return "nan" if math.isnan(number) else "inf" if number > 0 else "-inf"

@@ -9,7 +9,7 @@ from conformance.definition.prediction import Expected
 from conformance.results.rows import Verdict
 from conformance.verdict.compare import Array, Comparison, Mismatch, apart, compare, widened
 
-__all__ = ["Claims", "Ruling", "changes", "fits", "rule", "ruling"]
+__all__ = ["Claims", "Ruling", "changes", "fits", "graded", "rule", "ruling"]
 
 
 @dataclass(frozen=True)
@@ -77,13 +77,13 @@ def ruling(claims: Claims) -> Ruling:
     if recorded is not None:
         return _as_recorded(claims, recorded)
     if declared is reference:
-        return _graded(claims.by_reference)
+        return graded(claims.by_reference)
     if apart(reference, declared):
         return _as_declared(claims.by_reference, claims.by_declared)
     if fits(claims.by_declared) and not fits(claims.by_reference):
         # Too close to tell which was meant, and yet only the declaration accounts for it.
         return Ruling("deviates", _within(claims.by_declared), discriminates=False)
-    return _graded(claims.by_reference)
+    return graded(claims.by_reference)
 
 
 def _as_declared(by_reference: Comparison | Mismatch, by_declared: Comparison | Mismatch) -> Ruling:
@@ -99,7 +99,7 @@ def _as_recorded(claims: Claims, recorded: Expected) -> Ruling:
     by_reference, by_recorded = claims.by_reference, claims.by_recorded
     alone_accounts = fits(by_recorded) and not fits(by_reference)
     if not changes(claims.reference, recorded) and not alone_accounts:
-        return replace(_graded(by_reference), by_record=True)
+        return replace(graded(by_reference), by_record=True)
     verdict: Verdict = "changed"
     if fits(by_reference):
         why: str | None = "agrees with the reference: the record is stale"
@@ -112,7 +112,8 @@ def _as_recorded(claims: Claims, recorded: Expected) -> Ruling:
     return Ruling(verdict, why, discriminates=True, by_record=True)
 
 
-def _graded(by_reference: Comparison | Mismatch) -> Ruling:
+def graded(by_reference: Comparison | Mismatch) -> Ruling:
+    """Judge what is held against one prediction alone."""
     if isinstance(by_reference, Mismatch):
         return Ruling("differs", by_reference.reason, discriminates=False)
     verdict: Verdict = "agrees" if by_reference.tight else "rough" if by_reference.plain else "differs"

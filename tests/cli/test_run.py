@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
-from conformance.definition.variants import apply
+from conformance.corpus.at_hand import AtHand
+from conformance.definition.consulted import changed
 from conformance.verdict import oracle
+from conformance.verdict.oracle import Question
 
 TESTS = Path(__file__).parents[1]
 Runs = Callable[..., Any]
@@ -106,9 +108,10 @@ def test_a_canary_that_differs(run: Runs, monkeypatch: pytest.MonkeyPatch) -> No
     """Where the oracle's own formulas are not confirmed there is no report; results are kept; exit code 3."""
     simulate = oracle.simulate
     monkeypatch.setattr(
-        oracle, "simulate", lambda case, arrays, rules: simulate(case, arrays, apply(["epsilon missing"], rules))
-    )
-    monkeypatch.setattr("conformance.engine.cell._questions", {})
+        oracle, "simulate",
+        lambda case, arrays, rules, until: simulate(case, arrays, changed(rules, epsilon="missing"), until=until),
+    )  # fmt: skip
+    monkeypatch.setattr("conformance.engine.cell.question_of", AtHand(Question, lambda _: 1, 1000))
     ended = run(adapter="Sound")
     assert 3 == ended.code
     assert "conformance run: the canary numpy@" in ended.err
