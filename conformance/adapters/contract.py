@@ -104,8 +104,8 @@ class Adapter:
     - ``reload()`` saves the layer as the implementation does and returns a new one that loaded it;
     - ``fold(x, kernel, bias)`` folds the layer, in evaluate, into the linear layer before it by what the implementation
       has for that, and returns the output of the folded linear layer on ``x``: a dense layer with a ``kernel`` of shape
-      ``(C, F)``, or a convolution of stride 1 with zeros around its input, ``(C, F, 3, ...)``; ``bias`` has the shape
-      ``(C,)``, or is ``None``;
+      ``(C, F)``, or a convolution of stride 1 with zeros around its input, ``(C, F, 3, ...)``, in ``x.shape[1] / F``
+      groups; ``bias`` has the shape ``(C,)``, or is ``None``;
     - ``export(x, mode)`` exports the layer, put in that mode, by what the implementation has for that, and returns the
       output of the exported model, run on ``x`` by what such models are made for;
     - ``hvp(x, mode, dy, directions)``, with ``L = sum(y * dy)``: the Hessian of ``L`` in the variables

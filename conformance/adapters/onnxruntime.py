@@ -60,7 +60,7 @@ class Adapter(BaseAdapter):
 class _Layer(shared.Layer):
     def fold(self, x: Array, kernel: Array, bias: Array | None) -> Array:
         """Load a model of both layers, which the graph optimiser folds; that it did is proved."""
-        model = _with_linear(self.model("evaluate"), kernel, bias)
+        model = _with_linear(self.model("evaluate"), kernel, bias, groups=x.shape[1] // kernel.shape[1])
         chosen = runtime.options()
         with tempfile.TemporaryDirectory() as folder:
             optimised = Path(folder) / "optimised.onnx"
@@ -72,12 +72,12 @@ class _Layer(shared.Layer):
         return y
 
 
-def _with_linear(model: onnx.ModelProto, kernel: Array, bias: Array | None) -> onnx.ModelProto:
+def _with_linear(model: onnx.ModelProto, kernel: Array, bias: Array | None, *, groups: int) -> onnx.ModelProto:
     """Return the model with a linear layer before its batch norm."""
     (norm,), extents = model.graph.node, kernel.shape[2:]
     given = {"W": kernel if extents else kernel.T} | ({} if bias is None else {"b": bias})
     if extents:
-        linear = [helper.make_node("Conv", ["X", *given], ["Z"], pads=[1, 1] * len(extents))]
+        linear = [helper.make_node("Conv", ["X", *given], ["Z"], pads=[1, 1] * len(extents), group=groups)]
     elif bias is None:
         linear = [helper.make_node("MatMul", ["X", "W"], ["Z"])]
     else:

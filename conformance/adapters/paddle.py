@@ -152,7 +152,8 @@ class _Layer:
 
         units, features, *extents = kernel.shape
         if extents:
-            before = paddle.nn.Conv2D(features, units, 3, padding=1, bias_attr=None if bias is not None else False)
+            groups, bias_attr = x.shape[1] // features, None if bias is not None else False
+            before = paddle.nn.Conv2D(x.shape[1], units, 3, padding=1, groups=groups, bias_attr=bias_attr)
         else:
             before = paddle.nn.Linear(features, units, bias_attr=None if bias is not None else False)
         before.weight.set_value(kernel if extents else np.ascontiguousarray(kernel.T))

@@ -87,6 +87,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             raise ValueError("a layer that is not `tracked` has no state to save")
         if any(step.folded for step in self.steps) and (not self.tracked or self.layer.dtype != self.layer.param_dtype):
             raise ValueError("a layer that is `folded` keeps running statistics, and is float32 or float64 throughout")
+        if self.layer.rank == 2 and any(step.folded == "depthwise" for step in self.steps):
+            raise ValueError("a `depthwise` convolution takes inputs with positions: a `shape` of rank 3 or more")
 
     def _refuse_beside_network(self) -> None:
         if len(parse_shape(self.shape)) != 2 or self.state == "random":

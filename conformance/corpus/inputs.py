@@ -182,12 +182,13 @@ def _parameters(case: Case) -> dict[str, Array]:
 def _linear(case: Case) -> dict[str, Array]:
     """Return kernel and bias of each linear layer that the batch norm is folded into, drawn as those of a network."""
     layer = case.layer
-    shape = (layer.channels, layer.channels, *(3,) * (layer.rank - 2))
-    limit = math.sqrt(6 / (2 * layer.channels * 3 ** (layer.rank - 2)))
     arrays: dict[str, Array] = {}
     for number, step in enumerate(case.program, start=1):
+        features = 1 if step.folded == "depthwise" else layer.channels
+        shape = (layer.channels, features, *(3,) * (layer.rank - 2))
+        limit = math.sqrt(6 / (2 * math.prod(shape[1:])))
         wanted = ((f"kernel:{number}", shape, limit), (f"bias:{number}", (layer.channels,), 0.5))
-        for label, lengths, largest in wanted[: {None: 0, "unbiased": 1, "biased": 2}[step.folded]]:
+        for label, lengths, largest in wanted[: {None: 0, "unbiased": 1}.get(step.folded, 2)]:
             drawn = 2 * _uniform(math.prod(lengths), {"label": label, "dtype": layer.param_dtype}) - 1
             arrays[label] = _rounded(largest * drawn.reshape(lengths), layer.param_dtype)
     return arrays

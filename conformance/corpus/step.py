@@ -14,7 +14,7 @@ Mode: TypeAlias = Literal["train", "evaluate"]
 Quantity: TypeAlias = Literal["y", "running_mean", "running_var"]
 Gradient: TypeAlias = Literal["x", "gamma", "beta", "running_mean", "running_var"]
 Variable: TypeAlias = Literal["x", "gamma", "dy"]
-Folded: TypeAlias = Literal["biased", "unbiased"]
+Folded: TypeAlias = Literal["biased", "unbiased", "depthwise"]
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -37,8 +37,9 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     inputs at once, with synchronised statistics; outputs and gradients are joined along the rows.
     An ``evaluate`` step that is ``folded`` is put to a linear layer, with a bias or without, into which the layer was
     folded that came after it: dense, or a convolution over three positions in each spatial dimension, of as many inputs
-    as channels. A ``train`` or ``evaluate`` step that is ``exported`` is put to the model to which the layer in that
-    mode is exported. Of both the output is looked at, and the state that the layer is left with.
+    as channels; ``depthwise`` is a convolution with a bias, in which each channel has a group of its own. A ``train``
+    or ``evaluate`` step that is ``exported`` is put to the model to which the layer in that mode is exported. Of both
+    the output is looked at, and the state that the layer is left with.
     A forward step ``against`` an earlier one has the mean square distance of their outputs, ``mse``; one with a
     ``target`` that of its output to the input of that label, ``loss``.
 

@@ -26,20 +26,23 @@ __all__ = ["Linear", "folded"]
 
 @dataclass(frozen=True)
 class Linear:
-    """``kernel``, shape ``(C, F, *extents)`` with odd extents, and ``bias``, shape ``(C,)``, or none.
+    """``kernel``, shape ``(C, F / G, *extents)`` with odd extents, and ``bias``, shape ``(C,)``, or none.
 
     Of inputs ``(N, F, *spatial)`` it makes outputs ``(N, C, *spatial)``: without spatial dimensions a dense layer, else
-    a convolution (not mirrored, of stride 1) with zeros around its input. In the precision of its arrays.
+    a convolution (not mirrored, of stride 1) with zeros around its input, in ``G`` groups: the ``k``-th ``C / G``
+    outputs are made of the ``k``-th ``F / G`` inputs. In the precision of its arrays.
     """
 
     kernel: Array
     bias: Array | None = None
 
     def __call__(self, x: Array) -> Array:
-        """Return ``y[n, c, p] = bias[c] + sum over f, q of kernel[c, f, q] * x[n, f, p + q]``."""
+        """Return ``y[n, c, p] = bias[c] + sum over f, q of kernel[c, f, q] * x[n, f, p + q]``, ``f`` in the group."""
+        groups = x.shape[1] // self.kernel.shape[1]
         total = np.zeros((len(x), len(self.kernel), *x.shape[2:]), x.dtype)
         for weights, values in self._terms(x):
-            total = total + (weights @ values.reshape(*values.shape[:2], -1)).reshape(total.shape)
+            inputs = values.reshape(len(x), groups, weights.shape[1], -1)
+            total = total + (weights.reshape(groups, -1, weights.shape[1]) @ inputs).reshape(total.shape)
         return total if self.bias is None else total + _spread(self.bias, x.ndim)
 
     @property
@@ -80,8 +83,9 @@ def folded(linear: Linear, parameters: Parameters, state: State, x: Array, given
         offset = bias - factor * mean[:, 0] + beta
     else:
         offset = factor * (bias - mean[:, 0]) + beta
-    along = (-1, 1) if rules.folded_axis == "units" else (1, -1)
-    return Linear(linear.kernel * factor.reshape(*along, *(1,) * (linear.kernel.ndim - 2)), offset)
+    # A mistake: the features of each group are taken for the first channels.
+    by = factor[:, None] if rules.folded_axis == "units" else factor[None, : linear.kernel.shape[1]]
+    return Linear(linear.kernel * by.reshape(*by.shape, *(1,) * (linear.kernel.ndim - 2)), offset)
 
 
 def _spread(values: Array, rank: int) -> Array:

@@ -40,6 +40,14 @@ def test_what_cannot_be_folded(changes: dict[str, Any]) -> None:
         case({"evaluate": "a", "folded": "biased"}, **changes)
 
 
+def test_a_depthwise_convolution_has_positions() -> None:
+    """Without spatial dimensions there is no convolution; with them its kernel has one input to a channel."""
+    with pytest.raises(msgspec.ValidationError, match="takes inputs with positions"):
+        case({"evaluate": "a", "folded": "depthwise"}, shape="5x3")
+    arrays = generate(case({"evaluate": "a", "folded": "depthwise"}, shape="5x3x2x4"))
+    assert ((3, 1, 3, 3), (3,)) == (arrays["kernel:1"].shape, arrays["bias:1"].shape)
+
+
 def test_a_folded_step_has_a_linear_layer() -> None:
     """A convolution has a kernel over three positions in each spatial dimension, and a bias where it is biased."""
     arrays = generate(case({"evaluate": "a", "folded": "biased"}, {"evaluate": "a", "folded": "unbiased"}))

@@ -31,6 +31,13 @@ def test_a_convolution_is_not_mirrored() -> None:
     np.testing.assert_array_equal([[[2.0, 3.0, 0.0]]], moved)
 
 
+def test_groups_see_inputs_of_their_own() -> None:
+    """Of two groups the first two outputs are made of the first three inputs, the others of the rest."""
+    kernel, x = np.arange(12.0).reshape(4, 3, 1), np.arange(12.0).reshape(1, 6, 2)
+    halves = [Linear(kernel[:2])(x[:, :3]), Linear(kernel[2:])(x[:, 3:])]
+    np.testing.assert_array_equal(np.concatenate(halves, axis=1), Linear(kernel)(x))
+
+
 def test_a_dense_layer_is_a_matrix() -> None:
     """Without spatial dimensions the layer multiplies by its kernel and adds its bias."""
     kernel, bias, x = np.arange(6.0).reshape(2, 3), np.array([1.0, -1.0]), np.ones((4, 3))
@@ -68,7 +75,7 @@ def test_honest_folds_are_inside_the_plain_bound(order: str) -> None:
     """In float32 no order of folding leaves the bound, over shapes, offsets, scales and epsilons."""
     draw = random.Random(order)  # noqa: S311  (no secret)
     worst = 0.0
-    for _ in range(60):
+    for _ in range(80):
         case = drawn(draw)
         try:
             arrays = generate(case)
@@ -85,8 +92,9 @@ def test_honest_folds_are_inside_the_plain_bound(order: str) -> None:
 def drawn(draw: random.Random) -> Case:
     """Return a case that folds one layer, with a bias before it."""
     shape = draw.choice(["5x3", "64x5", "4x3x7", "5x3x2x4", "2x3x4x5x6"])
+    before: Any = draw.choice(["biased", "biased", "depthwise"]) if len(shape.split("x")) > 2 else "biased"
     inputs = Inputs(offset=draw.choice([0, 1, -1]) * 10 ** draw.uniform(-1, 4), scale=10 ** draw.uniform(-6, 6))
     return Case(
         id="made/up", fact="It is made up.", clauses=("20.2",), shape=shape, x=inputs,
-        epsilon=10 ** draw.uniform(-12, 0), steps=(Step(evaluate="a", folded="biased"),),
+        epsilon=10 ** draw.uniform(-12, 0), steps=(Step(evaluate="a", folded=before),),
     )  # fmt: skip

@@ -29,7 +29,9 @@ class DeployedLayer(ModuleLayer):
         units, features, *extents = kernel.shape
         has, dtype = bias is not None, to_tensor(kernel).dtype
         if extents:
-            before = _CONVOLUTIONS[x.ndim](features, units, 3, padding=1, bias=has, dtype=dtype)
+            before = _CONVOLUTIONS[x.ndim](
+                x.shape[1], units, 3, padding=1, groups=x.shape[1] // features, bias=has, dtype=dtype
+            )
         else:
             before = torch.nn.Linear(features, units, bias=has, dtype=dtype)
         with torch.no_grad():

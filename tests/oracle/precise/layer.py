@@ -98,11 +98,13 @@ class Layer:
             batch = Batch(rows, before)
         else:
             batch = by_channel(x)
-        own = step.mode == "train" and self.dialect.exported == "batch"
+        own, kept = step.mode == "train" and self.dialect.exported == "batch", (self.state.mean, self.state.var)
         if step.mode == "train" and self.dialect.exported == "refused":
             return
+        if not self.case.tracked:  # clause 11.1
+            own, kept = self.dialect.untracked == "batch", ([mpf(0)] * self.size, [mpf(1)] * self.size)
         for c, xs in enumerate(batch.channels):
-            ys = self.outputs(c, xs, None if own else (self.state.mean[c], self.state.var[c]))
+            ys = self.outputs(c, xs, None if own else (kept[0][c], kept[1][c]))
             yield from ((number, "y", i, y) for i, y in zip(batch.indices[c], ys, strict=True))
 
     def every_output(self, forward: Forward) -> list[Channel]:

@@ -14,10 +14,11 @@ def linear(x: Any, kernel: Any, bias: Any, at: Index) -> Any:
     """Return one output, at row, unit and position, of a linear layer with zeros around its input (clause 20.2)."""
     row, unit, *position = at
     total = [exact(bias[unit])]
+    first = unit // (len(kernel) * kernel.shape[1] // x.shape[1]) * kernel.shape[1]  # the first input of its group
     for feature, *place in product(*(range(length) for length in kernel.shape[1:])):
         moved = [p + q - extent // 2 for p, q, extent in zip(position, place, kernel.shape[2:], strict=True)]
         if all(0 <= p < length for p, length in zip(moved, x.shape[2:], strict=True)):
-            total.append(exact(kernel[(unit, feature, *place)]) * exact(x[(row, feature, *moved)]))
+            total.append(exact(kernel[(unit, feature, *place)]) * exact(x[(row, first + feature, *moved)]))
     return mp.fsum(total)
 
 
