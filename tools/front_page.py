@@ -40,9 +40,12 @@ def numbers() -> str:
     definitions = load_definitions()
     cases = [case for definition in definitions for case in definition.cases]
     cited = {clause for case in cases for clause in case.clauses}
+    tagged = sum(bool(case.tags) for case in cases)
+    clauses = f"{'all' if len(cited) == len(CLAUSES) else f'{len(cited)} of the'} {len(CLAUSES)} clauses"
     return (
-        f"Today: **{len(cases)} cases**, varied from {len(definitions)} questions, "
-        f"on {len(cited)} of the {len(CLAUSES)} clauses of [the definition](docs/definition.md);\n"
+        f"Today: **{len(cases):,} cases** ({len(cases) - tagged:,} in the default set, {tagged} more by "
+        f"`--tag large`), varied from\n{len(definitions)} questions, on {clauses} of "
+        f"[the definition](docs/definition.md);\n"
         f"**{len(VARIANTS)} variants** of the oracle that can explain a deviation; "
         f"**{len(own_adapters())} implementations**, some of them in several executions."
     )

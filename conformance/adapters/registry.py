@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import difflib
-import importlib
+import importlib.util
+import os
 import re
 import sys
 from collections.abc import Collection
 from importlib import metadata
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 from conformance.adapters.built_in import BUILT_IN, AdapterSpec
 from conformance.adapters.contract import Adapter
 from conformance.errors import AdapterError
 
-__all__ = ["AdapterSpec", "find", "installed", "known", "load", "missing"]
+__all__ = ["AdapterSpec", "find", "installed", "known", "load", "missing", "refuse_absent"]
 
 GROUP = "conformance.adapters"
 _TARGET = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
@@ -50,15 +52,33 @@ def find(name: str, also: Collection[str] = ()) -> AdapterSpec:
     adapters = known()
     if name in adapters:
         return adapters[name]
-    if _TARGET.fullmatch(name):
+    own, _, _ = name.partition(":")
+    if _TARGET.fullmatch(name) and own not in adapters:
         return AdapterSpec(name, name)
     candidates = (*adapters, *also)
-    close = difflib.get_close_matches(name, candidates, n=2, cutoff=0.5)
+    begun = [one for one in candidates if one.startswith(name)]
+    close = begun[:3] or difflib.get_close_matches(name, candidates, n=2, cutoff=0.6)
     meant = f"; did you mean {' or '.join(close)}?" if close else f"; known are {', '.join(candidates)}"
     raise AdapterError(
         f"no adapter is named {name!r}{meant}",
         hint="or give one of your own as module:Class, such as my_adapter:Adapter",
     )
+
+
+def refuse_absent(name: str) -> None:
+    """Refuse a ``module:Class`` whose module a host started here would not find; nothing is imported.
+
+    Raises:
+        AdapterError: there is no such module.
+    """
+    if name in known() or ":" not in name:
+        return
+    package, folders = re.split(r"[.:]", name)[0], os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    if importlib.util.find_spec(package) is None and PathFinder.find_spec(package, [str(Path.cwd()), *folders]) is None:
+        raise AdapterError(
+            f"adapter {name}: no module {package} is found, neither in {Path.cwd()} nor in the environment",
+            hint=f"start it in the folder that holds {package}.py, or name that folder in PYTHONPATH",
+        )
 
 
 def load(spec: AdapterSpec) -> Adapter:

@@ -28,7 +28,7 @@ __all__ = ["SUMMARY", "configure", "execute"]
 
 _CHOICES = "conformance/definition/dialect.py"
 _RECORDS = "conformance/deviations"
-SUMMARY = "lint the cases: facts, clauses, shapes, duplicates, generated files"
+SUMMARY = "Lint the cases, and hold the generated files against their sources."
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -72,7 +72,7 @@ def execute(arguments: argparse.Namespace) -> int:
         sys.stdout.write(f"{finding}\n")
     cases = sum(len(definition.cases) for definition in definitions)
     found = f"{len(findings)} finding{'' if len(findings) == 1 else 's'}" if findings else "no findings"
-    sys.stdout.write(f"{cases} cases, {len(CLAUSES)} clauses, {found}\n")
+    sys.stdout.write(f"{cases} case{'' if cases == 1 else 's'}, {len(CLAUSES)} clauses, {found}\n")
     survived = 0
     if arguments.mutants is not None:
         survived, table = print_kills(asked, whole=arguments.mutants == "all")

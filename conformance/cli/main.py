@@ -46,7 +46,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="conformance",
         description="Put batch normalisation cases to every implementation and show where they agree.",
-        epilog="exit codes: 0 fine; 1 a cell differs, changed or crashed; 2 usage or bad input; 3 void",
+        epilog="exit codes: 0 fine; 1 a cell differs, changed or crashed; 2 usage or bad input; 3 void; "
+        "130 interrupted",
     )
     parser.add_argument("--version", action="version", version=f"conformance {__version__}")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from conformance.adapters.registry import refuse_absent
 from conformance.cli.resuming import HERE, asked, restored
 from conformance.corpus.case import Case
 from conformance.corpus.load import load_corpus
@@ -101,6 +102,10 @@ def _execute(arguments: argparse.Namespace, kept: Survey | None) -> int:
     hosts = configured_hosts(arguments.implementations, Path.cwd())
     alone = arguments.implementations is not None
     names = adapters_to_run(arguments.adapter, everything=arguments.all, hosts=hosts, alone=alone)
+    if arguments.cluster is None:
+        for name in names:
+            if name not in hosts:
+                refuse_absent(name)
     deviations = records_for(corpus, arguments.deviations, own_corpus=arguments.cases is None)
     absent = not_installed(arguments.adapter, everything=arguments.all, alone=alone)
     selection = " ".join((*arguments.case, *(f"--tag {tag}" for tag in arguments.tag)))
@@ -137,7 +142,7 @@ def _execute(arguments: argparse.Namespace, kept: Survey | None) -> int:
     for message in idle:
         sys.stderr.write(f"conformance run: changed: {message}\n")
     sys.stdout.write(f"{render(results)}\nresults: {recorder.path}\nreport:  {page}\n")
-    return _exit_code(recorder, failed, idle)
+    return _exit_code(recorder, failed + [error for error in lacking if error.adapter in arguments.adapter], idle)
 
 
 def _check(arguments: argparse.Namespace) -> None:

@@ -36,8 +36,12 @@ def execute(arguments: argparse.Namespace) -> int:
     results = read_results(arguments.results)
     cells = [cell for cell in results.cells if _wanted(cell, arguments)]
     if not cells:
+        name, columns = arguments.implementation, results.run.implementations
+        if name is not None and not any(name in (column.id, column.name) for column in columns):
+            known = ", ".join(column.id for column in columns)
+            raise UsageError(f"{arguments.results}: no column is named {name!r}", hint=f"columns are {known}")
         raise UsageError(
-            f"{arguments.results}: none of the {len(results.cells)} cells fits",
+            f"{arguments.results}: no cell of {len(results.cells)} fits",
             hint="widen --case, --verdict or --implementation; `conformance summary` counts what there is",
         )
     facts = {case.id: case.fact for case in results.run.cases}

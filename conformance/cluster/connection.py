@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -37,6 +38,9 @@ def connect(address: str) -> Client:
                          hint="pip install 'batchnorm-conformance[cluster]'")  # fmt: skip
     from distributed import Client  # noqa: PLC0415  an extra
 
+    if re.fullmatch(r"[a-z]+://.+:\d+", address) is None:
+        raise UsageError(f"--cluster {address}: found no address, expected one such as tcp://192.168.0.1:8786",
+                         hint="`dask scheduler` prints it")  # fmt: skip
     try:
         return Client(address, timeout=_TIMEOUT, set_as_default=False, name="conformance")
     except (OSError, ValueError, TypeError) as error:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from conformance.cluster.connection import members
@@ -22,6 +22,8 @@ _LOOK = 0.5
 #: Seconds that a cluster may be without a worker for what is left, before a run gives up.
 PATIENCE = 60.0
 _MOST_SEATS = 4096
+#: So often a worker that is there, but has lost what it was told, is told again.
+_AGAIN = 3
 _HINT = "start workers, with the resource that names the implementation where one was named; --resume goes on"
 
 
@@ -60,6 +62,7 @@ class _Crew:
     def __init__(self, client: Client, work: Callable[[Seat], None]) -> None:
         self.client, self.work = client, work
         self._seats: dict[str, list[Seat]] = {}
+        self._anew: Counter[str] = Counter()
         self._running: set[Future[None]] = set()
         self._ended = threading.Event()
 
@@ -80,6 +83,12 @@ class _Crew:
         for address in self._seats.keys() - present.keys():
             for seat in self._seats.pop(address):
                 seat.lost = True
+        for address, seats in self._seats.items():
+            for position, seat in enumerate(seats):
+                if seat.forgotten and self._anew[address] < _AGAIN:
+                    self._anew[address] += 1
+                    seats[position] = Seat(self.client, present[address])
+                    self._running.add(pool.submit(self._sit, seats[position]))
         for address in present.keys() - self._seats.keys():
             member = present[address]
             self._seats[address] = [Seat(self.client, member) for _ in range(member.threads)]
@@ -98,7 +107,8 @@ class _Crew:
 
     def _sit(self, seat: Seat) -> None:
         try:
-            with suppress(LostError):
-                self.work(seat)
+            self.work(seat)
+        except LostError:
+            seat.forgotten = not seat.lost
         finally:
             self._ended.set()

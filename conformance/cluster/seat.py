@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -45,15 +46,16 @@ class Seat:
 
     def __init__(self, client: Client, member: Member) -> None:
         self.client, self.member = client, member
-        self.lost = False
+        #: Whether the worker is gone; whether it is there, and has forgotten what this seat had told it.
+        self.lost = self.forgotten = False
 
     def ask(self, function: Callable[..., Any], *arguments: object) -> Any:
         """Have the worker call a function of ``cluster.work``, and return what it returns.
 
         Raises:
-            LostError: the worker is gone.
+            LostError: the worker is gone, or has forgotten what it was told.
         """
-        from distributed import CancelledError, TimeoutError  # noqa: A004, PLC0415  an extra
+        from distributed import CancelledError  # noqa: PLC0415  an extra
         from distributed.scheduler import KilledWorker  # noqa: PLC0415
 
         if self.lost:
@@ -61,12 +63,16 @@ class Seat:
         future = self.client.submit(
             function, *arguments, workers=[self.member.address], allow_other_workers=False, pure=False, retries=0
         )
+        done = threading.Event()
+        future.add_done_callback(lambda _: done.set())
         try:
-            while not self.lost:
-                with suppress(TimeoutError):
-                    return future.result(timeout=_LOOK)
-            raise LostError(self.member.address)
-        except (CancelledError, KilledWorker) as error:
+            # Not by the future's own timeout: cancelled while it is waited for, it ends that in an error of Dask's.
+            while not (self.lost or future.done()):
+                done.wait(_LOOK)
+            if self.lost or future.cancelled():
+                raise LostError(self.member.address)
+            return future.result()
+        except (CancelledError, KilledWorker, work.ForgottenError) as error:
             raise LostError(self.member.address) from error
         finally:
             future.release()

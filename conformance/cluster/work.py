@@ -22,7 +22,11 @@ from conformance.host.session import HostSession
 from conformance.results.rows import ImplementationRow
 from conformance.verdict.deviations import Deviation
 
-__all__ = ["begin", "cells", "end", "search"]
+__all__ = ["ForgottenError", "begin", "cells", "end", "search"]
+
+
+class ForgottenError(Exception):
+    """No session has this token: the worker was started anew, or nobody had asked for long."""
 
 
 @dataclass
@@ -61,7 +65,11 @@ def begin(token: str, text: bytes) -> bytes:
 
 
 def cells(token: str, text: bytes) -> bytes:
-    """Put cases, and return their cells in order."""
+    """Put cases, and return their cells in order.
+
+    Raises:
+        ForgottenError: there is no such session (any more).
+    """
     columns: list[ImplementationRow] = []
     judged = []
     cases: Sequence[Case] = decode(text, tuple[Case, ...])
@@ -75,7 +83,11 @@ def cells(token: str, text: bytes) -> bytes:
 
 
 def search(token: str, text: bytes) -> bytes:
-    """Judge one block of the fuzzer's cases."""
+    """Judge one block of the fuzzer's cases.
+
+    Raises:
+        ForgottenError: there is no such session (any more).
+    """
     from conformance.fuzz.search import Hosted  # noqa: PLC0415 Hypothesis is an extra
     from conformance.fuzz.search import search as searched  # noqa: PLC0415 Hypothesis is an extra
 
@@ -104,16 +116,21 @@ def end(token: str) -> None:
 
 @contextmanager
 def _used(token: str) -> Iterator[_Kept]:
-    kept = _sessions[token]
-    kept.busy = True
+    with _lock:
+        kept = _sessions.get(token)
+        if kept is None:
+            raise ForgottenError(token)
+        kept.busy = True
     try:
         yield kept
     finally:
-        kept.busy, kept.used = False, time.monotonic()
+        with _lock:
+            kept.busy, kept.used = False, time.monotonic()
 
 
 def _end_forgotten() -> None:
     now = time.monotonic()
-    for token, kept in list(_sessions.items()):
-        if not kept.busy and now - kept.used > _FORGOTTEN:
-            end(token)
+    with _lock:
+        idle = [token for token, kept in _sessions.items() if not kept.busy and now - kept.used > _FORGOTTEN]
+    for token in idle:
+        end(token)

@@ -77,6 +77,8 @@ def load_definitions(root: Path | None = None) -> tuple[Definition, ...]:
     """
     root = default_root() if root is None else root
     if not root.is_dir():
+        if root.is_file():
+            raise CaseError(f"{root}: found a file, expected a folder of case files, such as {root.parent}")
         raise CaseError(f"{root}: found no such folder, expected the case files there")
     paths = sorted(path for path in root.rglob("*") if path.suffix in (".yaml", ".yml"))
     definitions = tuple(definition for path in paths for definition in _definitions(path, root))
@@ -94,7 +96,7 @@ def _definitions(path: Path, root: Path) -> list[Definition]:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        fault(start, f"found {error}, expected a readable file in UTF-8")
+        fault(start, f"cannot be read: {getattr(error, 'strerror', None) or error}; expected a file in UTF-8")
     document = parse(text, label)
     _check_keys(document)
     definitions: list[Definition] = []

@@ -106,9 +106,9 @@ def parse(text: str, file: str) -> Node:
     except yaml.MarkedYAMLError as error:
         place = error.problem_mark or error.context_mark
         mark = start if place is None else Mark(file, place.line + 1, place.column + 1)
-        fault(mark, f"found {error.problem or error.context}, expected YAML")
+        fault(mark, f"no YAML: {error.problem or error.context}")
     except yaml.YAMLError as error:
-        fault(start, f"found {str(error).splitlines()[0]}, expected YAML")
+        fault(start, f"no YAML: {str(error).splitlines()[0]}")
     if node is None:
         fault(start, "found an empty file, expected a mapping with `title` and `cases`")
     return node

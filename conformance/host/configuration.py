@@ -75,7 +75,8 @@ def load_hosts(file: Path) -> dict[str, ConfiguredHost]:
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file}: found {error}, expected a readable file in UTF-8", hint=_HINT) from None
+        why = getattr(error, "strerror", None) or error
+        raise UsageError(f"{file}: cannot be read: {why}; expected a file in UTF-8", hint=_HINT) from None
     try:
         tree = parse(text, str(file))
         for key in tree.mapping:

@@ -54,7 +54,10 @@ def read_results(path: Path | str) -> Results:
         ResultsError: the file cannot be read or is malformed; the message starts with ``file:line``.
     """
     file = Path(path)
-    file = file / RESULTS_NAME if file.is_dir() else file
+    if file.is_dir():
+        file /= RESULTS_NAME
+        if not file.exists():
+            raise ResultsError(f"{path}: holds no {RESULTS_NAME}", hint="name the folder that a run has written")
     reader = _Reader(file)
     try:
         with file.open("rb") as lines:

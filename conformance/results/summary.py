@@ -86,7 +86,9 @@ def _label(row: SummaryRow) -> str:
 def _notices(summary: Summary) -> list[str]:
     notices = []
     if not summary.complete:
-        notices.append("PARTIAL: the run did not finish; what is missing was not judged.")
+        notices.append(
+            "PARTIAL: the run did not finish, or an implementation could not be asked; what is missing was not judged."
+        )
     if summary.selection:
         notices.append(f"A part of the corpus only: {summary.selection}")
     return notices

@@ -42,6 +42,24 @@ def test_unknown_name() -> None:
         registry.find("torhc")
 
 
+def test_a_module_that_is_nowhere() -> None:
+    """A module that no host would find is told before any is started."""
+    with pytest.raises(AdapterError, match=r"no module nowhere is found.*\n  hint: start it in the folder"):
+        registry.refuse_absent("nowhere.at.all:Adapter")
+
+
+def test_an_execution_mistyped() -> None:
+    """What begins with the name of an adapter is an execution of it, and no module."""
+    with pytest.raises(AdapterError, match="no adapter is named 'torch:compil'; did you mean torch:compile"):
+        registry.find("torch:compil")
+
+
+def test_names_that_begin_so_come_first() -> None:
+    """Of a family of names the members are told."""
+    with pytest.raises(AdapterError, match="did you mean keras-tensorflow or keras-tensorflow:graph or"):
+        registry.find("keras")
+
+
 @pytest.mark.parametrize("name", ["", "a:b:c", ":Adapter", "module:", "my module:Adapter", "Ünbekannt"])
 def test_malformed_name(name: str) -> None:
     """What is neither a name nor ``module:Class`` is an unknown name."""
@@ -50,11 +68,13 @@ def test_malformed_name(name: str) -> None:
 
 
 def test_own_class_is_imported_when_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A ``module:Class`` is found without a look; loading it looks in the current directory too."""
+    """A ``module:Class`` is found without importing it; loading it looks in the current directory too."""
     spec = registry.find("adapter_of_mine:Mine")
     assert spec == registry.AdapterSpec("adapter_of_mine:Mine", "adapter_of_mine:Mine")
     (tmp_path / "adapter_of_mine.py").write_text("from conformance.adapters.contract import Adapter as Mine\n")
     monkeypatch.chdir(tmp_path)
+    registry.refuse_absent(spec.name)
+    assert "adapter_of_mine" not in sys.modules
     monkeypatch.setattr(sys, "path", list(sys.path))
     assert type(registry.load(spec)).__name__ == "Adapter"
 

@@ -78,7 +78,19 @@ def test_show_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     """Where no cell fits, the message says how many there are and what to widen."""
     results = written(tmp_path, "2.1", "agrees")
     assert 2 == main(["show", str(results), "--verdict", "crashed"])
-    assert "none of the 1 cells fits\n  hint: widen" in capsys.readouterr().err
+    assert "no cell of 1 fits\n  hint: widen" in capsys.readouterr().err
+
+
+def test_show_a_column_that_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The columns that there are are told."""
+    assert 2 == main(["show", str(written(tmp_path, "2.1", "agrees")), "--implementation", "jax"])
+    assert "no column is named 'jax'\n  hint: columns are torch@2.1:eager:cpu" in capsys.readouterr().err
+
+
+def test_a_folder_without_results(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The folder is told as it was given."""
+    assert 2 == main(["show", str(tmp_path)])
+    assert f"{tmp_path}: holds no results.jsonl" in capsys.readouterr().err
 
 
 def test_summary(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

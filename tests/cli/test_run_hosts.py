@@ -77,6 +77,14 @@ def test_one_that_does_not_start_is_a_row(run: Callable[..., Ended]) -> None:
     assert "host gone" in ended.err
 
 
+def test_one_that_was_named_and_does_not_start(run: Callable[..., Ended]) -> None:
+    """Asked for by name, it makes the run exit 2; the others are there."""
+    hosts = ["gone: {command: [./no-such-program]}", f"sound: {{{PYTHON}, adapter: 'third_party:Sound'}}"]
+    ended = run(*hosts, options=("--adapter=gone", "--adapter=sound"))
+    assert (2, True) == (ended.code, ended.results.complete)
+    assert ["agrees"] * EVERYWHERE == ended.verdicts("Sound")
+
+
 def test_hanging_and_dying_ones_disturb_nobody(run: Callable[..., Ended]) -> None:
     """A host that hangs and one that dies have crashed where they did; the others are complete."""
     ended = run(

@@ -14,6 +14,7 @@ Runs = Callable[..., Any]
 # arguments; what the one message says
 REFUSALS = {
     "adapter": (["--adapter=torhc"], "no adapter is named 'torhc'; did you mean torch"),
+    "module": (["--adapter=nowhere:Adapter"], "adapter nowhere:Adapter: no module nowhere is found"),
     "case": (["--case=nonsense"], "case pattern 'nonsense' matches no case"),
     "file for a case": (["--case=small"], "hint: for the whole file write small/*"),
     "partial wildcard": (["--case=small/tr*"], "found the partial wildcard 'tr*'"),

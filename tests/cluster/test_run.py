@@ -6,12 +6,17 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from conformance.cli.main import main
+from conformance.cluster import work
+from conformance.cluster.seat import SeatedSession
+from conformance.corpus.case import Case
+from conformance.engine.cell import Cell
 from conformance.results.read import RESULTS_NAME, read_results
 from conformance.trial.kills import content
 
@@ -28,6 +33,27 @@ def fakes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
 
 
+
+def test_a_worker_that_forgets_is_told_again(cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that is there, and has lost the session of a seat, begins another one: every cell is there."""
+    cells, forgotten = SeatedSession.cells, []
+
+    def forgetful(session: SeatedSession, cases: Sequence[Case]) -> list[Cell]:
+        if not forgotten:
+            forgotten.append(session.seat.ask(work.end, session._token))
+        return cells(session, cases)
+
+    monkeypatch.setattr(SeatedSession, "cells", forgetful)
+    cluster.worker()
+    small = [f"--cases={TESTS / 'fakes' / 'corpus'}", "--adapter=third_party:Sound", "--quiet"]
+    assert 0 == main(["run", *small, f"--output={tmp_path}", f"--cluster={cluster.address}"])
+    assert ([None], True, 8) == (forgotten, read_results(tmp_path).complete, len(read_results(tmp_path).cells))
+
+
+def test_no_address_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is no address is refused before anybody is waited for."""
+    assert 2 == main(["run", "--adapter=numpy", f"--output={tmp_path}", "--cluster=nonsense"])
+    assert "--cluster nonsense: found no address, expected one such as tcp://" in capsys.readouterr().err
 
 
 def test_a_worker_killed_midway_costs_no_cell(cluster: Any, tmp_path: Path) -> None:

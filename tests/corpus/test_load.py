@@ -19,8 +19,8 @@ CASE = HEAD + ENTRY + "    steps: [{train: a}]\n"
 
 FAULTS = {
     "empty": ("", "1:1: found an empty file, expected a mapping"),
-    "no-yaml": ("title: [", "expected YAML"),
-    "control-character": ("title: \x07\n", "expected YAML"),
+    "no-yaml": ("title: [", "no YAML: "),
+    "control-character": ("title: \x07\n", "no YAML: "),
     "list-of-cases": ("- a\n", "1:1: found a list, expected a mapping"),
     "no-title": ("cases: []\n", "1:1: found no `title`"),
     "title-of-number": ("title: 3\ncases: []\n", "1:8: found '3', expected a title"),
@@ -248,7 +248,7 @@ def test_a_file_in_another_encoding_is_refused(tmp_path: Path) -> None:
     """A case file is UTF-8."""
     path = tmp_path / "bad.yaml"
     path.write_bytes(b"title: \xff\n")
-    with pytest.raises(CaseError, match=r"bad.yaml:1:1: found .* expected a readable file in UTF-8"):
+    with pytest.raises(CaseError, match=r"bad.yaml:1:1: cannot be read: .*; expected a file in UTF-8"):
         load_file(path, tmp_path)
 
 
