@@ -55,19 +55,17 @@ def measure() -> dict[str, float]:
 
 def _oracle(x: np.ndarray, dy: np.ndarray) -> None:
     y, dx = (np.empty((_SHAPE[1], x.size // _SHAPE[1])) for _ in range(2))
+    mean, var, dgamma, dbeta = (np.empty((_SHAPE[1], 1)) for _ in range(4))
+    ones, zeros = (column(None, _SHAPE[1], np.float64, one) for one in (1, 0))
     for channels in blocks(_SHAPE):
-        y[channels], dx[channels] = _block(x[:, channels], dy[:, channels])
+        parameters, state = Parameters(ones[channels], zeros[channels], 1e-5), State(zeros[channels], ones[channels])
+        rows, part = by_channel(x[:, channels]), x[:, channels].shape
+        call = forward(rows, "train", part, parameters, state, state, _RULES, out=y[channels])
+        found = gradients(call, by_channel(dy[:, channels]), _RULES, out=dx[channels])
+        mean[channels], var[channels] = call.batch_mean, call.batch_var
+        dgamma[channels], dbeta[channels] = found["gamma"], found["beta"]
+    update(State(zeros, ones), Batch(mean, var, call.count, _SHAPE[0], 1e-5), 0.1, _RULES)
     canonical(y, _SHAPE), canonical(dx, _SHAPE)
-
-
-def _block(x: np.ndarray, dy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    ones, zeros = (column(None, x.shape[1], np.float64, one) for one in (1, 0))
-    state = State(zeros, ones)
-    call = forward(by_channel(x), "train", x.shape, Parameters(ones, zeros, _CASE.epsilon), state, state, _RULES)
-    found = gradients(call, by_channel(dy), _RULES)
-    batch = Batch(call.batch_mean, call.batch_var, call.count, x.shape[0], _CASE.epsilon)
-    update(state, batch, 0.1, _RULES)
-    return call.y, found["x"]
 
 
 def _ratio(ours: Callable[[], object], theirs: Callable[[], object], rounds: int) -> float:

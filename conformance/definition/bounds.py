@@ -15,10 +15,11 @@ from functools import cached_property
 
 import numpy as np
 
-from conformance.definition.batch_norm import Array, Forward, State, average, effective_gamma, inverse_scale, row_sum
+from conformance.definition.batch_norm import Array, Forward, State, average, effective_gamma, inverse_scale
 from conformance.definition.precision import Precision
 from conformance.definition.rules import Rules
 from conformance.definition.storing import reach
+from conformance.definition.sums import row_sum
 
 __all__ = [
     "ForwardErrors", "StateErrors", "folded_errors", "forward_errors", "gradient_errors", "saved_errors",

@@ -6,7 +6,8 @@ how they depend on the input; whoever differentiates it once more does not.
 
 from __future__ import annotations
 
-from conformance.definition.batch_norm import Array, Forward, row_mean, row_sum
+from conformance.definition.batch_norm import Array, Forward
+from conformance.definition.sums import row_mean, row_sum
 from conformance.definition.taylor import held
 
 __all__ = ["gradient_of_gradient", "second_in_nested_forward_mode", "third_through_second"]

@@ -5,22 +5,26 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from conformance.definition.batch_norm import Array, Forward, average, effective_gamma, mask_count, row_sum
+from conformance.definition.batch_norm import Array, Forward, average, effective_gamma, mask_count
+from conformance.definition.long_rows import few_passes, suits
 from conformance.definition.rules import Rules
+from conformance.definition.sums import row_sum
 from conformance.definition.taylor import held
 
 __all__ = ["gradients", "statistics_gradients", "update_gradient"]
 
 
 def gradients(
-    call: Forward, dy: Array, rules: Rules, wanted: Collection[str] = ("x", "gamma", "beta")
+    call: Forward, dy: Array, rules: Rules, wanted: Collection[str] = ("x", "gamma", "beta"), out: Array | None = None
 ) -> dict[str, Array]:
     """Return those ``wanted`` of ``x`` as ``(C, n)``, ``gamma`` and ``beta`` as ``(C, 1)``.
 
     In train ``dx = gamma / s * (dy - avg(dy) - xhat * avg(dy * xhat))``, in evaluate the statistics
     are constants: ``dx = gamma / s * dy``; ``dgamma = sum(dy * xhat)``, ``dbeta = sum(dy)``
-    (Ioffe & Szegedy 2015, section 3).
+    (Ioffe & Szegedy 2015, section 3). Of a large batch ``x`` is written to ``out``, where one is given.
     """
+    if suits(call, dy, rules):
+        return few_passes(call, dy, rules, wanted, out)
     return {name: formula(call, dy, rules) for name, formula in _FORMULAS.items() if name in wanted}
 
 

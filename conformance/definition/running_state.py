@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from conformance.definition.batch_norm import Array, Forward, State, inverse_scale, row_mean
+from conformance.definition.batch_norm import Array, Forward, State, inverse_scale
 from conformance.definition.dialect import Dialect
 from conformance.definition.rules import Rules
 from conformance.definition.storing import rounded
+from conformance.definition.sums import row_mean
 
 __all__ = [
     "Batch", "debias_roundings", "effective_mode", "kept_mean", "kept_variance", "kept_variance_error", "left_of_start",

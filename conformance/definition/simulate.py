@@ -231,15 +231,16 @@ class _Simulation:
         mask = self.arrays.get(f"mask:{step.labels[0]}") if step.masked else None
         weights = None if mask is None else mask.reshape(1, -1).astype(self.wide)
         rows = by_channel(x)
-        mean, var = statistics(rows, x.shape, self.rules, weights)
         counted = rows.shape[1] if weights is None or self.rules.mask == "ignored" else int(weights.sum())
-        batch = Batch(mean, var, counted, x.shape[0], self.layer.epsilon)
         before, before_errors = self.tracked.state, self.tracked.errors
         times = moves(mode, self.rules, with_backward=with_backward) if may_move else 0
         would_be = mode == "evaluate" and self.rules.evaluate_uses == "updated"
-        used = would_be or (mode == "train" and self.rules.train_statistics == "updated")
-        moved = self.tracked.after(batch, times or would_be) if used else before
+        moved = before
+        if would_be or (mode == "train" and self.rules.train_statistics == "updated"):
+            batch = Batch(*statistics(rows, x.shape, self.rules, weights), counted, x.shape[0], self.layer.epsilon)
+            moved = self.tracked.after(batch, times or would_be)
         done = forward(rows, mode, x.shape, self.parameters, before, moved, self.rules, weights)
+        batch = Batch(done.batch_mean, done.batch_var, counted, x.shape[0], self.layer.epsilon)
         done = shared(done, before, batch, self.layer.momentum, self.rules)
         errors = forward_errors(done, before_errors, self.precision, self.rules)
         if would_be or (mode == "train" and times and self.rules.train_statistics == "updated"):
