@@ -27,6 +27,7 @@ _PROSE = re.compile(
 _REPORT = re.compile(r"[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+#[1-9][0-9]*")
 _HINT = "; add it to conformance/corpus/reported_bugs.yaml"
 # What a case says about itself; all other fields make up its question.
+_CLAUSES = "conformance/definition/clauses"
 _DESCRIPTION = ("id", "fact", "clauses", "reported", "tags")
 
 
@@ -59,11 +60,18 @@ def lint(definitions: Sequence[Definition], *, whole: bool = True) -> list[Findi
 def clauses_without_case(definitions: Sequence[Definition]) -> Iterator[Finding]:
     """Find clauses that no case cites."""
     cited = {number for definition in definitions for case in definition.cases for number in case.clauses}
-    lines = Path(clauses.__file__).read_text(encoding="utf-8").splitlines()
     for number in CLAUSES:
         if number not in cited:
-            line = next((i for i, text in enumerate(lines, start=1) if text.strip() == f'"{number}",'), 1)
-            yield Finding("conformance/definition/clauses.py", line, f"clause {number} is cited by no case")
+            yield Finding(*_place(number), f"clause {number} is cited by no case")
+
+
+def _place(number: str) -> tuple[str, int]:
+    """Return the file and the line in which a clause stands."""
+    for file in sorted(Path(clauses.__file__).parent.glob("*.py")):
+        for line, text in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
+            if f'"{number}",' in text:
+                return f"{_CLAUSES}/{file.name}", line
+    return _CLAUSES, 1
 
 
 def repeated_clauses(definitions: Sequence[Definition]) -> Iterator[Finding]:
