@@ -15,7 +15,7 @@ from conformance.definition.dialect import Dialect
 from .arithmetic import Answer, Batch, Channel, by_channel, dot, exact, moments_of, replaced, sample, slope
 from .line import Line
 from .linear import linear
-from .state import State
+from .state import State, epsilon_of
 
 
 @dataclass
@@ -31,7 +31,7 @@ class Layer:
     def __init__(self, case: Case, arrays: Mapping[str, Any], dialect: Dialect) -> None:
         self.case, self.arrays, self.dialect = case, arrays, dialect
         self.size = case.layer.channels
-        self.epsilon = mpf(case.epsilon)
+        self.epsilon = epsilon_of(case, dialect)
         self.gamma, self.beta = self.given("gamma", 1), self.given("beta", 0)
         self.state = State(case, dialect, self.given("running_mean", 0), self.given("running_var", 1))
         self.named: dict[str, Forward] = {}

@@ -13,7 +13,7 @@ from conformance.definition.dialect import Dialect
 
 from .arithmetic import WIDTH_ALONG, Answer, Channel, dot, exact, exacts, moments_of
 from .linear import dense_rows, gelu
-from .state import State
+from .state import State, epsilon_of
 
 
 class Network:
@@ -22,6 +22,7 @@ class Network:
     def __init__(self, case: Case, arrays: Mapping[str, Any], dialect: Dialect) -> None:
         assert case.network is not None
         self.case, self.arrays, self.size = case, arrays, case.network.width
+        self.epsilon = epsilon_of(case, dialect)
         count = range(case.network.blocks)
         self.dense = [
             ([[exact(v) for v in row] for row in arrays[f"kernel_{k + 1}"]], exacts(arrays[f"bias_{k + 1}"]))
@@ -102,7 +103,7 @@ class Network:
                 new.update(moments, len(rows))
             states.append(new)
             used = moments if mode == "train" else list(zip(state.mean, state.var, strict=True))
-            roots = [mp.sqrt(var + mpf(self.case.epsilon)) for _, var in used]
+            roots = [mp.sqrt(var + self.epsilon) for _, var in used]
             rows = [
                 [gelu(gamma[c] * (z - used[c][0]) / roots[c] + beta[c]) for c, z in enumerate(row)] for row in rows
             ]

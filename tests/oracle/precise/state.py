@@ -13,6 +13,13 @@ from conformance.definition.dialect import Dialect
 
 from .arithmetic import Channel, exact
 
+#: The options of `constants` in which epsilon is a float32 number.
+_EPSILON = ("float32", "float32 each", "float32 both", "float32 new")
+
+
+def epsilon_of(case: Case, dialect: Dialect) -> Any:
+    return _float32(case.epsilon) if dialect.constants in _EPSILON else mpf(case.epsilon)
+
 
 class State:
     """The running statistics: clauses 3.1 to 3.5, each option of each choice as its own words have it."""
@@ -62,7 +69,7 @@ class State:
 
     def estimate(self, var: Any, n: int) -> Any:
         total, option = var * n, self.dialect.running_variance
-        left = n - 1 - mpf(self.case.epsilon)
+        left = n - 1 - epsilon_of(self.case, self.dialect)
         over_epsilon = mpf(n) / left if left else mp.inf
         if option == "population":
             return var
@@ -72,15 +79,32 @@ class State:
             return var * over_epsilon
         return total / (n - 1) * over_epsilon
 
+    def rounded(self, weight: Any, kept: Any) -> tuple[Any, Any]:
+        """Return the weights of the batch and of the old state, as the option of `constants` keeps them."""
+        option = self.dialect.constants
+        if option == "own":
+            return weight, kept
+        if option == "float32 both":
+            return _float32(weight), _float32(kept)
+        if option in ("float32 new", "float32 momentum"):
+            return _float32(weight), 1 - _float32(weight)
+        rest = 1 - _float32(kept)
+        return (_float32(rest) if option == "float32 each" else rest), _float32(kept)
+
     def blend(self, old: Channel, raw: Channel, new: Channel) -> tuple[Channel, Channel]:
         if self.case.momentum == "cumulative":
             # The plain average of what came so far: the sum is one batch longer.
             return [(o * (self.count - 1) + b) / self.count for o, b in zip(old, new, strict=True)], raw
         given = mpf(float(self.case.momentum))
         weight, kept = (given, 1 - given) if self.dialect.momentum == "new" else (1 - given, given)
+        weight, kept = self.rounded(weight, kept)
         raw = [kept * r + weight * b for r, b in zip(raw, new, strict=True)]
         if self.dialect.first_update == "debias" and weight != 0:
             return [r / (1 - kept**self.count) for r in raw], raw
         if self.dialect.first_update == "replace" and self.count == 1:
             return list(new), raw
         return [kept * o + weight * b for o, b in zip(old, new, strict=True)], raw
+
+
+def _float32(number: Any) -> Any:
+    return mpf(float(np.float32(float(number))))
