@@ -121,8 +121,6 @@ def test_two_runs_in_one_folder_are_refused(run: Runs, torn: Path) -> None:
     """While a run writes to a folder another one is refused there."""
     descriptor = os.open(torn, os.O_RDONLY)
     try:
-
-
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         code, told = run("--resume", torn)
     finally:

@@ -12,8 +12,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("distributed", reason="needs Dask's distributed")
-
 TESTS = Path(__file__).parents[1]
 
 
@@ -24,7 +22,11 @@ class Cluster:
         self.folder = folder
         self.workers: list[subprocess.Popen[bytes]] = []
         self._scheduler = self._start("scheduler", "--host", "127.0.0.1", "--port", "0")
-        self.address = self._said("scheduler", r"Scheduler at:\s+(tcp://\S+)")
+        try:
+            self.address = self._said("scheduler", r"Scheduler at:\s+(tcp://\S+)")
+        except BaseException:
+            self.close()
+            raise
 
     def worker(self, *options: str, paths: tuple[Path, ...] = (TESTS / "fakes",)) -> subprocess.Popen[bytes]:
         """Start one that finds adapters in ``paths``, and wait until the scheduler has it."""
@@ -63,6 +65,7 @@ class Cluster:
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[Cluster]:
     """Return a scheduler without workers."""
+    pytest.importorskip("distributed", reason="needs Dask's distributed")
     folder = tmp_path / "cluster"
     folder.mkdir()
     started = Cluster(folder)

@@ -61,13 +61,16 @@ def test_a_worker_killed_midway_costs_no_cell(cluster: Any, tmp_path: Path) -> N
     for _ in range(3):
         cluster.worker()
     command = [sys.executable, "-m", "conformance", "run", *ASKED, f"--output={tmp_path / 'far'}"]
-    far = subprocess.Popen([*command, f"--cluster={cluster.address}"], stdout=subprocess.DEVNULL)
     file, deadline = tmp_path / "far" / RESULTS_NAME, time.monotonic() + 120
-    while time.monotonic() < deadline and not (file.exists() and file.read_bytes().count(b"\n") > 5):
-        assert far.poll() is None
-        time.sleep(0.02)
-    cluster.workers[0].kill()
-    assert 1 == far.wait(240)
+    with subprocess.Popen([*command, f"--cluster={cluster.address}"], stdout=subprocess.DEVNULL) as far:
+        try:
+            while time.monotonic() < deadline and not (file.exists() and file.read_bytes().count(b"\n") > 5):
+                assert far.poll() is None
+                time.sleep(0.02)
+            cluster.workers[0].kill()
+            assert 1 == far.wait(240)
+        finally:
+            far.kill()
     assert 1 == main(["run", *ASKED, f"--output={tmp_path / 'near'}"])
     assert content(read_results(tmp_path / "near")) == content(read_results(tmp_path / "far"))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -147,7 +148,7 @@ def test_an_answer_too_many_later_is_not_taken_for_the_next() -> None:
     more = "flush(); import time; time.sleep(0.2); sys.stdout.buffer.write(b'more'); sys.stdout.buffer.flush()"
     with host(ECHO.replace("flush()", more)) as late:
         late.request(HELLO)
-        time.sleep(0.5)
+        assert select.select([late._from], [], [], 20)[0]
         with pytest.raises(HostUnfit, match="said what nobody asked: b'more'"):
             late.request(HELLO)
         assert not late.is_alive
