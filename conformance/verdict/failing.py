@@ -9,7 +9,7 @@ import msgspec
 
 from conformance.corpus.case import Case, Step
 from conformance.definition.prediction import Key, Prediction, Refused, Undetermined
-from conformance.host.observation import Observation, Raised
+from conformance.host.observation import UNSUPPORTED, Observation, Raised
 from conformance.results.rows import QuantityRow
 from conformance.verdict.deviations import Deviation
 from conformance.verdict.oracle import Question
@@ -49,18 +49,15 @@ def as_recorded(
     return (*(row for row in rows if (row.step, row.name) != last), stale)
 
 
-def failed_forwards(
-    case: Case, predicted: Prediction, observation: Observation, deviations: Sequence[Deviation]
-) -> frozenset[int]:
-    """Return the steps whose forward ended in an error that is recorded, where an answer was predicted."""
+def failed_forwards(case: Case, predicted: Prediction, observation: Observation) -> frozenset[int]:
+    """Return the steps whose forward ended in an error, where an answer was predicted."""
     undetermined = {number for (number, _), one in predicted.items() if isinstance(one, Undetermined)}
     refused = {number for (number, _), one in predicted.items() if isinstance(one, Refused)}
     return frozenset(
         number for number, step in enumerate(case.program, start=1)
         if step.mode is not None and not step.differentiates and not step.deployed
         and number not in undetermined | refused and (number, "y") not in observation.outcomes
-        and isinstance(error := observation.outcomes.get((number, "outcome")), Raised)
-        and any(record.awaits(error) for record in deviations)
+        and isinstance(error := observation.outcomes.get((number, "outcome")), Raised) and error.type != UNSUPPORTED
     )  # fmt: skip
 
 

@@ -66,7 +66,7 @@ def _explained(row: QuantityRow, explanation: Explanation | None) -> QuantityRow
 def _judgement(question: Question, observation: Observation, deviations: tuple[Deviation, ...]) -> _Judgement:
     if any(record.raises for record in deviations):
         predicted = question.predict(_rules(observation.dialect))
-        failed = failed_forwards(question.case, predicted, observation, deviations)
+        failed = failed_forwards(question.case, predicted, observation)
         if failed:
             return _Judgement(without(question, failed), observation, deviations, failed)
     return _Judgement(question, observation, deviations)
@@ -77,7 +77,7 @@ class _Judgement:
     question: Question
     observation: Observation
     deviations: tuple[Deviation, ...]
-    #: The steps whose forward failed as recorded; the question is that of the others.
+    #: The steps whose forward failed, in a case of which that is recorded; the question is that of the others.
     failed: frozenset[int] = frozenset()
 
     @cached_property

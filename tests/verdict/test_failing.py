@@ -68,6 +68,7 @@ def test_another_error_is_changed(
     question = ask()
     rows = judge(question, failing(answer(question), 1, error), (refusal(),))
     assert ("changed", "no rank 5") == (rows[0].verdict, rows[0].deviation)
+    assert ["outcome"] == [row.name for row in rows]
     assert f"raised {error.type}, recorded to raise ValueError with 'rank 5' in its message" == rows[0].explanation
 
 
