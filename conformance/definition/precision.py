@@ -82,7 +82,7 @@ def state_dtypes(param_dtype: str, rules: Rules, *, given: bool) -> tuple[str, s
 
     The parameters', unless the dialect or a rule has another.
     """
-    wider = rules.dialect.state_dtype == "float32" and param_dtype in HALVES
+    wider = param_dtype in HALVES and rules.dialect.state_dtype == "float32"
     settled = _least_precise("float32" if wider else param_dtype, rules.state_kept_in)
     return settled if given else _least_precise(settled, rules.state_starts_in), settled
 

@@ -92,11 +92,11 @@ def _is_refused(run: Simulation, step: Step) -> bool:
 
 
 def _read_state(run: Simulation, number: int, step: Step) -> None:
-    seen, errors = run.tracked.shown, run.tracked.shown_errors
-    for name, value, error in (("running_mean", seen.mean, errors.mean), ("running_var", seen.var, errors.var)):
+    for name, part in (("running_mean", "mean"), ("running_var", "var")):
         if name not in step.observe or not run.layer.tracked:
             continue
         if run.has_unknown_state():
             run.written.unknown(number, name, "state_dtype")
         else:
-            run.written.state(number, name, value, error, run.tracked.dtype)
+            seen, errors = run.tracked.shown
+            run.written.state(number, name, getattr(seen, part), getattr(errors, part), run.tracked.dtype)

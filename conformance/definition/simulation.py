@@ -77,7 +77,9 @@ class Simulation:
         weights = None if mask is None else mask.reshape(1, -1).astype(self.wide)
         rows = by_channel(x)
         counted = rows.shape[1] if weights is None or self.rules.mask == "ignored" else int(weights.sum())
-        before, before_errors = self.tracked.state, self.tracked.errors
+        # A training call that normalises with its batch looks at no state: what that is need not be known yet.
+        looks = mode == "evaluate" or self.rules.train_statistics != "batch"
+        before, before_errors = self.tracked.seen() if looks else self.tracked.start
         times = moves(mode, self.rules, with_backward=with_backward) if may_move else 0
         would_be = mode == "evaluate" and self.rules.evaluate_uses == "updated"
         moved = before

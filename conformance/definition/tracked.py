@@ -30,16 +30,39 @@ __all__ = ["Tracked"]
 
 
 class Tracked:
-    """The state of one layer, moved by batches; its values have shape ``(C, 1)``, its errors ``(2, C, 1)``."""
+    """The state of one layer, moved by batches; its values have shape ``(C, 1)``, its errors ``(2, C, 1)``.
+
+    It is moved when somebody looks at it: of many a case nobody does, and then whatever decides of the update was not
+    consulted either.
+    """
 
     def __init__(self, case: Case, layer: Layer, start: State, precision: Precision, rules: Rules) -> None:
         self.layer, self.rules, self.precision = layer, rules, precision
         self.wide: Any = start.mean.dtype.type
         self._at_first, self._settled = state_dtypes(layer.param_dtype, rules, given=case.state != "own")
         exact = np.zeros((2, layer.channels, 1))
-        self.state, self.errors = self._stored(start, StateErrors(exact, exact))
-        #: What is seen of the state: it is stored after it was computed, and the bound of what is seen says so.
-        self.shown, self.shown_errors = self.state, self.errors
+        #: What the layer starts with, and what that may be off by.
+        self.start = self._stored(start, StateErrors(exact, exact))
+        self._state, self._errors = self._shown, self._shown_errors = self.start
+        self._to_come: tuple[tuple[Batch, StateErrors], ...] = ()
+
+    @property
+    def state(self) -> State:
+        """Return the state that is computed with."""
+        self._catch_up()
+        return self._state
+
+    @property
+    def errors(self) -> StateErrors:
+        """Return what it may be off by."""
+        self._catch_up()
+        return self._errors
+
+    @property
+    def shown(self) -> tuple[State, StateErrors]:
+        """Return what is seen of the state: it is stored after it was computed, and the bound says so."""
+        self._catch_up()
+        return self._shown, self._shown_errors
 
     @property
     def dtype(self) -> str:
@@ -92,17 +115,21 @@ class Tracked:
 
     def move(self, batch: Batch, of_batch: StateErrors) -> None:
         """Update the state with one batch, its errors along with it, and store it."""
-        errors, moved = self.errors_after(batch, of_batch), self.after(batch, 1)
-        self.shown, self.shown_errors = moved, self.once_stored(moved, errors)
-        self.state, self.errors = self._stored(moved, errors)
-        if self.rules.dialect.first_update == "debias":  # What is stored is another number, of which this one is made.
-            self.state, self.errors = self.shown, self.shown_errors
+        self._to_come = (*self._to_come, (batch, of_batch))
+
+    def _catch_up(self) -> None:
+        to_come, self._to_come = self._to_come, ()
+        for batch, of_batch in to_come:
+            errors, moved = self.errors_after(batch, of_batch), self.after(batch, 1)
+            self._shown, self._shown_errors = moved, self.once_stored(moved, errors)
+            self._state, self._errors = self._stored(moved, errors)
+            if self.rules.dialect.first_update == "debias":  # What is stored is another number, of which this is made.
+                self._state, self._errors = self._shown, self._shown_errors
 
     def reload(self) -> None:
         """Save and load: the state stays, whatever it was."""
         if self.rules.reload == "lost":
-            self.state = State(np.zeros_like(self.state.mean), np.ones_like(self.state.var))
-            self.shown = self.state
+            self._state = self._shown = State(np.zeros_like(self.state.mean), np.ones_like(self.state.var))
 
     def seen(self) -> tuple[State, StateErrors]:
         """Return the state and its errors, as a caller does who keeps them."""
@@ -110,11 +137,11 @@ class Tracked:
 
     def put_back(self, kept: Sequence[tuple[State, StateErrors]]) -> None:
         """Put back a state that was kept, with its count of updates, or the average of several."""
-        if len(kept) == 1:
-            ((self.state, self.errors),) = kept
-            self.shown, self.shown_errors = self.state, self.errors
-            return
         unit = 4 * self.precision.unit + unit_of(self.dtype)
+        if len(kept) == 1:
+            ((self._state, self._errors),) = kept
+            self._shown, self._shown_errors = self._state, self._errors
+            return
 
         def average(parts: list[Array]) -> Array:
             mean: Array = sum(parts[1:], start=parts[0]) / parts[0].dtype.type(len(parts))
@@ -126,8 +153,8 @@ class Tracked:
 
         mean, var = average([state.mean for state, _ in kept]), average([state.var for state, _ in kept])
         averaged = State(mean, var, sum(state.updates for state, _ in kept) // len(kept))
-        self.state, self.errors = self._stored(averaged, StateErrors(errors("mean"), errors("var")))
-        self.shown, self.shown_errors = self.state, self.errors
+        self._state, self._errors = self._stored(averaged, StateErrors(errors("mean"), errors("var")))
+        self._shown, self._shown_errors = self._state, self._errors
 
     def _stored(self, state: State, errors: StateErrors) -> tuple[State, StateErrors]:
         """Return the state as it is stored, with what it may be off by then."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import pytest
 
-from conformance.corpus.case import Case
+from conformance.corpus.case import Case, Step
 from conformance.corpus.load import load_corpus
 from conformance.definition.consulted import Consulted
 from conformance.definition.dialect import Dialect
@@ -45,6 +46,16 @@ def test_one_prediction_for_what_is_not_asked_about() -> None:
     first, second = (question.predict(Rules(dialect=Dialect(frozen=option))) for option in ("A", "C"))
     assert first is second
     assert first is not question.predict(Rules(dialect=Dialect(running_variance="population")))
+
+
+def test_a_state_that_nobody_looks_at_is_not_moved() -> None:
+    """Where a step is asked for its output alone, all estimators of the running variance share a prediction."""
+    asked = msgspec.structs.replace(CASES["1"], steps=(Step(train="a", observe=("y",)),), repeat=1, inputs={})
+    question = Question(asked)
+    sample, population = (Rules(dialect=Dialect(running_variance=one)) for one in ("sample", "population"))
+    assert question.predict(sample) is question.predict(population)
+    looked_at = Question(msgspec.structs.replace(asked, steps=(Step(train="a"),)))
+    assert looked_at.predict(sample) is not looked_at.predict(population)
 
 
 def test_decisions_are_noted_once_and_in_order() -> None:

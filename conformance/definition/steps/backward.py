@@ -44,11 +44,12 @@ def predict_backward(run: Simulation, number: int, step: Step, call: Call) -> No
 
 def _seen_by_backward(run: Simulation, call: Call) -> Call:
     """Return the forward as a backward sees it that looks at the wrong statistics."""
-    seen, state = call.forward, run.tracked.state
+    seen = call.forward
     if run.rules.backward_of == "latest forward" and run.latest is not None:
         latest = run.latest.forward
         changes = {name: getattr(latest, name) for name in ("mode", "mean", "var", "inverse", "slope")}
     elif run.rules.backward_of == "current state" and seen.mode == "evaluate":
+        state = run.tracked.state
         inverse, slope = inverse_scale(seen.mode, state.var, run.layer.epsilon, run.rules)
         changes = {"mean": state.mean, "var": state.var, "inverse": inverse, "slope": slope}
     elif run.rules.batch_statistics == "input's precision in the backward" and seen.mode == "train":
