@@ -193,13 +193,16 @@ class _Layer:
         counted = rows.shape[1] if weights is None else int(weights.sum())
         batch = running_state.Batch(mean, var, counted, x.shape[0], self.config.epsilon)
         moved = self.state
-        for _ in range(running_state.moves(mode, self.rules, with_backward=False) if may_move else 0):
+        times = running_state.moves(mode, self.rules, with_backward=False) if may_move else 0
+        for _ in range(times):
             moved = self._moved(moved, batch)
         used = self._used(self.state), self._used(moved)
         if mode == "evaluate" and self.rules.evaluate_uses == "updated":
             used = self._used(self.state), self._used(self._moved(self.state, batch))
         call = batch_norm.forward(rows, mode, x.shape, self.parameters, *used, self.rules, weights)
-        call = running_state.shared(call, self.state, batch, self.config.momentum, self.rules)
+        call = running_state.shared(
+            call, self.state, batch, self.config.momentum, self.rules, moved=times > 0
+        )
         if mode == "train" and self.rules.batch_statistics == "parameters' precision":
             call = self.rounded(call, self.param_dtype)
         return _Forward(self, batch, call, x.dtype), moved
@@ -236,9 +239,11 @@ class _Layer:
         return canonical(found, x.shape).astype(x.dtype)
 
     def _derivatives(self, x: Array, mode: str, dy: Array, /, **asked: Any) -> dict[str, Array]:
-        mode, _ = self._effective(mode)
-        at = self._rows(x)
-        point = higher_order.Point(mode, x.shape, at, self._rows(dy), self.parameters, self.used, self.config.momentum)
+        mode, may_move = self._effective(mode)
+        at, momentum = self._rows(x), self.config.momentum
+        point = higher_order.Point(
+            mode, x.shape, at, self._rows(dy), self.parameters, self.used, momentum, may_move
+        )
         return higher_order.derivatives(point, higher_order.Question(**asked), self.rules)
 
     def _rows(self, array: Array) -> Array:

@@ -57,7 +57,8 @@ class Question:
 class Point:
     """Where the derivatives are taken: a call of the layer on ``x``, and its upstream gradient ``dy``.
 
-    ``shape`` is that of the input in canonical layout; ``x`` and ``dy`` are ``(C, n)``.
+    ``shape`` is that of the input in canonical layout; ``x`` and ``dy`` are ``(C, n)``. ``may_move`` tells whether a
+    call in train would move the state, which matters where it normalises with that.
     """
 
     mode: str
@@ -67,6 +68,7 @@ class Point:
     parameters: Parameters
     state: State
     momentum: float | None
+    may_move: bool = True
 
 
 def derivatives(point: Point, question: Question, rules: Rules, *, folded: bool = False) -> dict[str, Array]:
@@ -132,10 +134,11 @@ def _call(point: Point, x: Any, parameters: Parameters, rules: Rules, *, folded:
     mean, var = statistics(x, point.shape, rules)
     batch = Batch(mean, var, point.x.shape[1], point.shape[0], parameters.epsilon)
     moved = point.state
-    for _ in range(moves(point.mode, rules, with_backward=False)):
+    times = moves(point.mode, rules, with_backward=False) if point.may_move else 0
+    for _ in range(times):
         moved = update(moved, batch, point.momentum, rules)
     call = forward(x, point.mode, point.shape, parameters, point.state, moved, rules)
-    call = shared(call, point.state, batch, point.momentum, rules)
+    call = shared(call, point.state, batch, point.momentum, rules, moved=times > 0)
     return _in_other_orders(call, rules) if folded else call
 
 

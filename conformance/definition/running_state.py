@@ -93,10 +93,17 @@ def weights(state: State, momentum: float | None, rules: Rules) -> tuple[Any, An
     return weight, 1 - weight
 
 
-def shared(call: Forward, state: State, batch: Batch, momentum: float | None, rules: Rules) -> Forward:
-    """Return the forward with the parts that its batch has in statistics which were updated before they were used."""
+def shared(
+    call: Forward, state: State, batch: Batch, momentum: float | None, rules: Rules, *, moved: bool
+) -> Forward:
+    """Return the forward with the parts that its batch has in statistics which were updated before they were used.
+
+    It has none where the state was not ``moved``: that of a frozen layer, or of one that keeps none.
+    """
     if call.mode != "train" or rules.train_statistics != "updated":
         return call
+    if not moved:
+        return replace(call, shares=(0, 0))
     number = state.mean.dtype.type
     weight = number(update_weight(state.updates + 1, momentum, rules))
     return replace(call, shares=(weight, weight * variance_factor(batch, rules, number)))

@@ -88,7 +88,7 @@ class Simulation:
             moved = self.tracked.after(batch, times or would_be)
         done = forward(rows, mode, x.shape, self.parameters, before, moved, self.rules, weights)
         batch = Batch(done.batch_mean, done.batch_var, counted, x.shape[0], self.layer.epsilon)
-        done = shared(done, before, batch, self.layer.momentum, self.rules)
+        done = shared(done, before, batch, self.layer.momentum, self.rules, moved=times > 0)
         errors = forward_errors(done, before_errors, self.precision, self.rules)
         if would_be or (mode == "train" and times and self.rules.train_statistics == "updated"):
             # Whether the updated statistics are used before or after they are stored is nobody's choice.

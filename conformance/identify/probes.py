@@ -99,7 +99,10 @@ PROBES: dict[str, Case] = {
             "constant", [{"train": "a", "observe": ["y"]}], shape="7x16", x={"kind": "constant", "offset": 1000},
             epsilon=1e-5,
         ),
-        probe("small-variance", [{"train": "a"}], shape="5x3", x={"scale": 1e-3}, momentum=1, epsilon=1),
+        probe(
+            "small-variance", [{"train": "a", "gradients": ["x"]}], shape="5x3", x={"scale": 1e-3}, momentum=1,
+            epsilon=1,
+        ),
         probe("float16", [{"train": "a", "gradients": _ALL}, {"evaluate": "a"}], shape="5x3", dtype="float16"),
         probe(
             "state-dtype", [{"train": "a", "gradients": _ALL}], shape="5x3", dtype="bfloat16", param_dtype="bfloat16",

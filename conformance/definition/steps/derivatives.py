@@ -12,7 +12,7 @@ __all__ = ["predict_derivatives"]
 
 def predict_derivatives(run: Simulation, number: int, step: Step) -> None:
     """Predict higher derivatives of a call; the state stays, since nothing says what becomes of it."""
-    mode, _ = run.effective(step.mode or "train")
+    mode, may_move = run.effective(step.mode or "train")
     rows = {
         name: by_channel(array.astype(run.wide)) if array.ndim > 1 else array.astype(run.wide).reshape(-1, 1)
         for name in ("dy", "v_x", "v_dy", "v_gamma")
@@ -20,7 +20,8 @@ def predict_derivatives(run: Simulation, number: int, step: Step) -> None:
     }
     x, state, errors = run.arrays[f"x:{step.labels[0]}"], run.tracked.state, run.tracked.errors
     point = higher_order.Point(
-        mode, x.shape, by_channel(x.astype(run.wide)), rows["dy"], run.parameters, state, run.layer.momentum
+        mode, x.shape, by_channel(x.astype(run.wide)), rows["dy"], run.parameters, state, run.layer.momentum,
+        may_move,
     )
     question = higher_order.Question(
         second=step.hvp, third=step.third, forward=step.jvp, x=rows["v_x"], gamma=rows["v_gamma"], dy=rows["v_dy"]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from mpmath import mp, mpf
@@ -17,6 +17,9 @@ from .line import Line
 from .linear import linear
 from .state import State, epsilon_of
 
+#: Mean and variance, or what makes them of the values; ``None`` for those of the values themselves.
+Statistics: TypeAlias = tuple[Any, Any] | Callable[[Channel], tuple[Any, Any]] | None
+
 
 @dataclass
 class Forward:
@@ -25,6 +28,8 @@ class Forward:
     mean: Channel
     var: Channel
     counts: list[bool]
+    before: State
+    moves: bool
 
 
 class Layer:
@@ -104,7 +109,8 @@ class Layer:
         if not self.case.tracked:  # clause 11.1
             own, kept = self.dialect.untracked == "batch", ([mpf(0)] * self.size, [mpf(1)] * self.size)
         for c, xs in enumerate(batch.channels):
-            ys = self.outputs(c, xs, None if own else (kept[0][c], kept[1][c]))
+            trained = self.trained_with(self.state, self.case.tracked, c, None) if own else None
+            ys = self.outputs(c, xs, trained if own else (kept[0][c], kept[1][c]))
             yield from ((number, "y", i, y) for i, y in zip(batch.indices[c], ys, strict=True))
 
     def every_output(self, forward: Forward) -> list[Channel]:
@@ -145,7 +151,7 @@ class Layer:
         mean, var = list(self.state.mean), list(self.state.var)
         if not self.case.tracked:
             mean, var = [mpf(0)] * self.size, [mpf(1)] * self.size
-        forward = Forward(uses, batch, mean, var, counts)
+        forward = Forward(uses, batch, mean, var, counts, self.state.copy(), moves)
         if moves:
             self.state.update([moments_of(xs, counts) for xs in batch.channels], sum(counts))
         return forward
@@ -159,19 +165,35 @@ class Layer:
             return "evaluate", False
         return "train", self.case.tracked and not (self.frozen and self.dialect.frozen == "B")
 
-    def statistics(self, forward: Forward, c: int) -> tuple[Any, Any] | None:
+    def statistics(self, forward: Forward, c: int) -> Statistics:
         """Return what an evaluate normalises with; a train takes the statistics of its batch, whatever that is."""
-        return None if forward.mode == "train" else (forward.mean[c], forward.var[c])
+        if forward.mode != "train":
+            return forward.mean[c], forward.var[c]
+        return self.trained_with(forward.before, forward.moves, c, forward.counts)
+
+    def trained_with(self, before: State, moves: bool, c: int, counts: list[bool] | None) -> Statistics:
+        """Return what a train normalises with: of its batch, or the running ones once they hold it (clause 1.1)."""
+        if self.dialect.train_statistics == "batch":
+            return None
+
+        def updated(xs: Channel) -> tuple[Any, Any]:
+            state = before.of(c)
+            if moves:
+                state.update([moments_of(xs, counts)], sum(counts) if counts is not None else len(xs))
+            return state.computed[0][0], state.computed[1][0]
+
+        return updated
 
     def differentiated(self, number: int, step: Step) -> Iterator[Answer]:
         """Difference along the line through ``x``, ``gamma`` and ``dy`` in the step's direction (clauses 9)."""
-        uses, _ = self.effect(step.mode or "train")
+        uses, moves = self.effect(step.mode or "train")
         batch = by_channel(self.arrays[f"x:{step.labels[0]}"])
         dys, v_x, v_dy = (by_channel(self.arrays[f"{name}:{number}"]).channels for name in ("dy", "v_x", "v_dy"))
         v_gamma = [exact(value) for value in self.arrays[f"v_gamma:{number}"]]
         for c, xs in enumerate(batch.channels):
-            statistics = None if uses == "train" else (self.state.mean[c], self.state.var[c])
-            unit = mp.sqrt((moments_of(xs) if statistics is None else statistics)[1] + self.epsilon)
+            evaluated = self.state.mean[c], self.state.var[c]
+            statistics = self.trained_with(self.state, moves, c, None) if uses == "train" else evaluated
+            unit = mp.sqrt(moments(xs, statistics)[1] + self.epsilon)
             line = Line(self, c, xs, dys[c], statistics, unit, {"x": v_x[c], "gamma": v_gamma[c], "dy": v_dy[c]})
             if "gamma" in step.hvp:
                 yield number, "hvp_gamma", (c,), line.along(lambda t, line=line: line.by_gamma(t, step.hvp))
@@ -180,15 +202,15 @@ class Layer:
                 yield from ((number, name, at, value) for name, value in line.elements(step, k))
 
     def outputs(
-        self, c: int, xs: Channel, statistics: tuple[Any, Any] | None, counts: list[bool] | None = None
+        self, c: int, xs: Channel, statistics: Statistics, counts: list[bool] | None = None
     ) -> Channel:
         """Return ``y`` of one channel: clauses 1.1 and 5.1."""
         return self.scaled(xs, statistics, self.gamma[c], self.beta[c], counts)
 
     def scaled(
-        self, xs: Channel, statistics: tuple[Any, Any] | None, gamma: Any, beta: Any, counts: list[bool] | None = None
+        self, xs: Channel, statistics: Statistics, gamma: Any, beta: Any, counts: list[bool] | None = None
     ) -> Channel:
-        mean, var = moments_of(xs, counts) if statistics is None else statistics
+        mean, var = moments(xs, statistics, counts)
         root = mp.sqrt(var + self.epsilon)
         return [gamma * (x - mean) / root + beta for x in xs]
 
@@ -218,7 +240,7 @@ class Layer:
     def by_input(self, number: int, forward: Forward, c: int, dys: Channel) -> Iterator[Answer]:
         xs, statistics = forward.batch.channels[c], self.statistics(forward, c)
         counts = forward.counts
-        unit = mp.sqrt((moments_of(xs, counts) if statistics is None else statistics)[1] + self.epsilon)
+        unit = mp.sqrt(moments(xs, statistics, counts)[1] + self.epsilon)
         for k in sample(self.case.id, number, "x", c, len(xs)):
             loss = lambda x, k=k: dot(self.outputs(c, replaced(xs, k, x), statistics, counts), dys)  # noqa: E731
             yield number, "dx", forward.batch.indices[c][k], slope(loss, xs[k], unit)
@@ -258,3 +280,10 @@ class Layer:
 
                 unit = mp.sqrt(moments[c][1] + self.epsilon)
                 yield number, "dx_earlier", earlier.indices[c][k], slope(loss, xs[k], unit)
+
+
+def moments(xs: Channel, statistics: Statistics, counts: list[bool] | None = None) -> tuple[Any, Any]:
+    """Return mean and variance that ``xs`` are normalised with."""
+    if statistics is None:
+        return moments_of(xs, counts)
+    return statistics(xs) if callable(statistics) else statistics

@@ -13,7 +13,7 @@ from conformance.corpus.case import Step
 from .arithmetic import WIDTH_ALONG, Channel, dot, replaced, slope
 
 if TYPE_CHECKING:
-    from .layer import Layer
+    from .layer import Layer, Statistics
 
 
 @dataclass
@@ -24,7 +24,7 @@ class Line:
     c: int
     xs: Channel
     dys: Channel
-    statistics: tuple[Any, Any] | None
+    statistics: Statistics
     unit: Any
     direction: dict[str, Any]
 

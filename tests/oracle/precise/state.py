@@ -38,6 +38,14 @@ class State:
         twin.computed = self.computed
         return twin
 
+    def of(self, c: int) -> State:
+        """Return a copy for one channel."""
+        twin = self.copy()
+        for name in ("mean", "var", "raw_mean", "raw_var"):
+            setattr(twin, name, [getattr(self, name)[c]])
+        twin.computed = (twin.mean, twin.var)
+        return twin
+
     @classmethod
     def average(cls, states: list[State]) -> State:
         """Return the state whose every number is the average of those of several (clause 21.4)."""
