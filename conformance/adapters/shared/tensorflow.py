@@ -77,7 +77,7 @@ class Layer(ABC):
         """Differentiate the gradients by a tape around their tape, multiplied by the directions."""
         vectors = [self.tensor(one) if one.ndim > 1 else tf.convert_to_tensor(one) for one in directions.values()]
 
-        def products(given: tf.Tensor, upstream: tf.Tensor) -> Any:
+        def products(given: tf.Tensor, upstream: tf.Tensor, *vectors: tf.Tensor) -> Any:
             known = {"x": given, "dy": upstream, **self.variables}
             sources = [known[name] for name in directions]
             with tf.GradientTape() as outer:
@@ -86,9 +86,10 @@ class Layer(ABC):
                     inner.watch(sources)
                     total = tf.reduce_sum(self.call(given, mode) * upstream)
                 first = inner.gradient(total, sources)
-            return outer.gradient(first, sources, output_gradients=vectors, unconnected_gradients=_ZERO)
+            return outer.gradient(first, sources, output_gradients=list(vectors), unconnected_gradients=_ZERO)
 
-        found = self.compiled(("hvp", mode, *directions), products)(self.tensor(x), self.tensor(dy))
+        # The directions are arguments: what a trace closes over stays in it for the next call.
+        found = self.compiled(("hvp", mode, *directions), products)(self.tensor(x), self.tensor(dy), *vectors)
         pairs = zip(directions, found, strict=True)
         return {name: one.numpy() if name == "gamma" else self.array(one) for name, one in pairs}
 
