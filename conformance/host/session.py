@@ -21,6 +21,7 @@ from conformance.adapters.registry import AdapterSpec, find, load
 from conformance.corpus.at_hand import AtHand
 from conformance.corpus.case import Case
 from conformance.corpus.inputs import generate
+from conformance.corpus.work import longer
 from conformance.errors import AdapterError, HostError, UnstartedError
 from conformance.host.answers import Fault, answer_of, observation_of, told
 from conformance.host.client import Host, HostDied, HostOutgrew, HostTimedOut
@@ -71,7 +72,7 @@ class HostSession:
 
     Args:
         adapter: a name of the registry, or ``module:Class``.
-        time_limit: seconds that a case may take.
+        time_limit: seconds that a case may take; one that is much work is given more in proportion.
         start_limit: seconds that starting may take.
         device: ``cpu`` or ``cuda``.
         in_process: serve the requests in this very process, for debuggers: no crash isolation and
@@ -173,10 +174,8 @@ class HostSession:
             return self._answered(lambda: self._ask(request, Checked, self._time_limit)[0])
 
     def _asked(self, case: Case) -> Observation | Crashed | Faulty:
-        request = _request(case)
-        return self._answered(
-            lambda: observation_of(*self._ask(request, Ran, self._time_limit), calls=len(case.program))
-        )
+        request, limit = _request(case), self._time_limit * longer(case)
+        return self._answered(lambda: observation_of(*self._ask(request, Ran, limit), calls=len(case.program)))
 
     def _answered(self, ask: Callable[[], T]) -> T | Crashed | Faulty:
         """Return what is answered, or what prevented it."""
