@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from contextlib import closing
 
 from conformance.adapters import registry
@@ -11,8 +12,10 @@ from conformance.adapters.naming import NAMINGS, WITHOUT_STATE, Naming, naming_o
 from conformance.cli.asking import answered, started
 from conformance.convert.prove import case_of, prove
 from conformance.convert.recipe import Recipe, recipe
+from conformance.definition.dialect import Dialect
 from conformance.errors import AdapterError, UsageError
 from conformance.host.observation import Observation
+from conformance.modelled.systems import MODELS
 from conformance.verdict.oracle import Question
 
 __all__ = ["SUMMARY", "configure", "execute"]
@@ -40,6 +43,11 @@ def execute(arguments: argparse.Namespace) -> int:
         AdapterError: --prove is given and one of the two is not installed.
     """
     pair = tuple((name, _naming(name)) for name in (arguments.source, arguments.target))
+    if arguments.channels is not None and arguments.channels < 1:
+        raise UsageError(f"--channels is {arguments.channels}, expected at least 1")
+    modelled = tuple(name for name, _ in pair if name in MODELS)
+    if modelled and arguments.prove:
+        raise AdapterError(f"{modelled[0]} is modelled, and cannot be run here", hint="leave --prove out")
     absent = {name: command for name, command in registry.missing().items() if name in dict(pair)}
     if absent and arguments.prove:
         name, command = next(iter(absent.items()))
@@ -49,10 +57,9 @@ def execute(arguments: argparse.Namespace) -> int:
         lacking = ", ".join(absent)
         sys.stdout.write(_text(plain) + f"\nnot proved, nor are dialects compared: {lacking} is not installed\n")
         return 0
-    question = Question(case_of(plain))
-    sides = [_asked(name, question) for name, _ in pair]
-    written = _recipe(arguments, pair, sides)
-    lines, fine = _proof(question, sides)
+    question, sides = _asked([name for name, _ in pair], plain)
+    written = _recipe(arguments, pair, [side.dialect for side in sides])
+    lines, fine = _proof(question, sides, modelled)
     sys.stdout.write(_text(written, compared=True) + "\n" + lines)
     return 0 if fine else 1
 
@@ -68,21 +75,35 @@ def _naming(name: str) -> Naming:
 
 
 def _recipe(
-    arguments: argparse.Namespace, pair: tuple[tuple[str, Naming], ...], sides: list[Observation] | None = None
+    arguments: argparse.Namespace, pair: tuple[tuple[str, Naming], ...], dialects: Sequence[Dialect] | None = None
 ) -> Recipe:
-    dialects = None if sides is None else (sides[0].dialect, sides[1].dialect)
     return recipe(
         pair[0], pair[1], momentum=arguments.momentum, epsilon=arguments.epsilon, channels=arguments.channels,
-        n=arguments.values, dialects=dialects,
+        n=arguments.values, dialects=None if dialects is None else (dialects[0], dialects[1]),
     )  # fmt: skip
 
 
-def _asked(name: str, question: Question) -> Observation:
+def _asked(names: Sequence[str], plain: Recipe) -> tuple[Question, list[Observation]]:
+    """Put the case to both; one with spatial dimensions of length 1 where a side takes no other.
+
+    Raises:
+        UsageError: a side can be asked neither.
+    """
+    why: dict[str, str] = {}
+    for spatial in ("", "x1x1"):
+        question = Question(case_of(plain, spatial))
+        sides = [_answered(name, question) for name in names]
+        why = {name: side.unsupported for name, side in zip(names, sides, strict=True) if side.unsupported is not None}
+        if not why:
+            return question, sides
+    raise UsageError(" and ".join(f"{name} cannot be trained and evaluated here: {said}" for name, said in why.items()))
+
+
+def _answered(name: str, question: Question) -> Observation:
+    if name in MODELS:
+        return MODELS[name].observe(question.case)
     with closing(started(name)) as session:
-        seen = answered(question.case, session)
-    if seen.unsupported is not None:
-        raise UsageError(f"{name} cannot be trained and evaluated here: {seen.unsupported}")
-    return seen
+        return answered(question.case, session)
 
 
 def _text(made: Recipe, *, compared: bool = False) -> str:
@@ -94,10 +115,13 @@ def _text(made: Recipe, *, compared: bool = False) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _proof(question: Question, sides: list[Observation]) -> tuple[str, bool]:
-    shape = question.case.shape
+def _proof(question: Question, sides: list[Observation], modelled: Sequence[str]) -> tuple[str, bool]:
+    how = "Proved by running both"
+    if modelled:
+        absent = " and ".join(modelled)
+        how = f"Not proved: {absent} cannot be run here. Compared with what its documentation and source predict,"
     lines = [
-        f"Proved by running both on inputs of shape {shape}, from the state carried over:",
+        f"{how} on inputs of shape {question.case.shape}, from the state carried over:",
         f"  {'':<26} {'':<13} {'apart by':<10} {'predicted':<10} {'rounding':<9}",
     ]
     fine = True

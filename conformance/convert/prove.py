@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import msgspec
 import numpy as np
 
+from conformance.convert.effects import proving_case
 from conformance.convert.recipe import Recipe
 from conformance.corpus.case import Case
 from conformance.definition.prediction import Expected, Key, Predicted
@@ -35,19 +35,18 @@ class Proof:
     fits: bool
 
 
-_STEPS = ({"evaluate": "a"}, {"train": "b"}, {"train": "c"}, {"train": "d"}, {"evaluate": "a"})
 _SAID = ("evaluated as carried over", "trained once", "trained twice", "trained three times", "evaluated then")
 
 
-def case_of(recipe: Recipe) -> Case:
-    """Return the case: the state carried over is evaluated, trained for three steps and evaluated again."""
-    channels = recipe.channels or 3
-    made = {
-        "id": f"convert/{recipe.source}-to-{recipe.target}", "fact": "A conversion.", "clauses": ("20.1",),
-        "steps": list(_STEPS), "shape": f"{recipe.n}x{channels}", "momentum": recipe.momentum,
-        "epsilon": recipe.epsilon,
-    }  # fmt: skip
-    return msgspec.convert(made, Case)
+def case_of(recipe: Recipe, spatial: str = "") -> Case:
+    """Return the case: the state carried over is evaluated, trained for three steps and evaluated again.
+
+    ``spatial`` adds dimensions to the input, such as ``x1x1``.
+    """
+    return proving_case(
+        f"convert/{recipe.source}-to-{recipe.target}", momentum=recipe.momentum, epsilon=recipe.epsilon,
+        channels=recipe.channels or 3, n=recipe.n, spatial=spatial,
+    )  # fmt: skip
 
 
 def prove(question: Question, one: Observation, other: Observation) -> Iterator[Proof]:

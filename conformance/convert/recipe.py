@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 from conformance.adapters.naming import Naming
+from conformance.convert.effects import Effects
 from conformance.definition.dialect import UNDECLARED, Dialect
 from conformance.definition.variants import VARIANTS, option_name
 from conformance.errors import UsageError
@@ -52,20 +53,24 @@ def recipe(
         raise UsageError(f"--epsilon is {used:g}, expected more than 0")
     if n < 2:
         raise UsageError(f"--values is {n}, expected at least 2", hint="it is the number of values per channel")
-    lost = tuple(_lost(*dialects, n)) if dialects is not None else ()
+    lost = tuple(_lost(*dialects, Effects(weight, used, channels, n))) if dialects is not None else ()
     lines = (*_lines(one, other, weight, used, channels), *_states(one, other))
     return Recipe(source_name, target_name, weight, used, channels, n, lines, lost)
 
 
 def _lines(one: Naming, other: Naming, weight: float, epsilon: float, channels: int | None) -> Iterator[str]:
+    told = other.layout == "either" and one.found != other.found
     yield _line("from", one.constructed(weight, epsilon, channels))
-    yield _line("to", other.constructed(weight, epsilon, channels))
+    yield _line("to", other.constructed(weight, epsilon, channels, one.found if told else ""))
     yield _line("momentum", _momentum(one, other, weight))
     default = other.epsilon_default
     if default is not None and default != epsilon:
         yield _line("epsilon", f"give it: at the target's default, {default:g}, the same tensors give other outputs")
     for name in ("gamma", "beta", "running_mean", "running_var"):
-        yield _line(name, f"{getattr(one, name)} -> {getattr(other, name)}, shape (channels,), as it is")
+        kept = f", shape {one.shape}, as it is" if one.shape == other.shape else ""
+        yield _line(name, f"{getattr(one, name)} -> {getattr(other, name)}{kept}")
+    if one.shape != other.shape:
+        yield _line("shapes", f"of these four: {one.shape} becomes {other.shape}")
     yield _line("layout", _layout(one, other))
 
 
@@ -87,14 +92,23 @@ _WEIGHED = {"new": "the new batch", "old": "the old state"}
 
 
 def _layout(one: Naming, other: Naming) -> str:
-    if one.layout == other.layout and one.layout != "either":
-        return f"both have the channels {one.layout}: nothing to move"
-    if "either" in (one.layout, other.layout):
-        free, fixed = (one, other) if one.layout == "either" else (other, one)
-        where = {"second": "the second", "last": "the last", "either": "the same on both sides"}[fixed.layout]
-        return f"{free.constructor} takes the channels on either axis: tell it {where}, and move no array"
-    axes = "1 to the last" if one.layout == "second" else "-1 to 1"
-    return f"move the channels of every input and output from axis {axes}"
+    """Return what is to be done that the target finds the channels."""
+    if other.layout == "either":
+        where, default = (_AXES[side.found] for side in (one, other))
+        if one.found == other.found:
+            return f"both find the channels on axis {where} if nothing is said: nothing to move"
+        how = other.axis(one.found) or f"parameters and statistics shaped to broadcast along axis {where}"
+        return f"{other.constructor} finds the channels on axis {default} unless told: {how}, and nothing moves"
+    if one.found == other.layout:
+        return f"both have the channels on axis {_AXES[other.layout]}: nothing to move"
+    given = " by default" if one.layout == "either" else ""
+    return (
+        f"{one.constructor} has the channels on axis {_AXES[one.found]}{given}, {other.constructor} on axis "
+        f"{_AXES[other.layout]}: move that axis of every input and output"
+    )
+
+
+_AXES = {"second": "1", "last": "-1"}
 
 
 def _states(one: Naming, other: Naming) -> Iterator[str]:
@@ -105,26 +119,13 @@ def _states(one: Naming, other: Naming) -> Iterator[str]:
             yield _line("beside", f"{naming.constructor}: your own code moves the state: {naming.update}")
 
 
-def _lost(one: Dialect, other: Dialect, n: int) -> Iterator[str]:
+def _lost(one: Dialect, other: Dialect, effects: Effects) -> Iterator[str]:
     """Say of each choice in which the two differ what the target does, and how large the effect is."""
     own, theirs = asdict(one), asdict(other)
     for choice, option in theirs.items():
-        if option == own[choice] or choice == "momentum":
-            continue
-        if UNDECLARED in (option, own[choice]):
+        if option == own[choice] or choice == "momentum" or UNDECLARED in (option, own[choice]):
             continue
         variant = VARIANTS.get(option_name(choice, option))
         sentence = f" {variant.sentence}" if variant is not None else ""
-        said = f"{choice.replace('_', ' ')}: {own[choice]} becomes {option}.{sentence}"
-        if choice == "running_variance":
-            said += f" {_of_estimator(n)}"
-        yield said
-
-
-def _of_estimator(n: int) -> str:
-    """Return the effect of the estimator for ``n`` values per channel: on the variance, and on evaluate's outputs."""
-    factor = n / (n - 1)
-    return (
-        f"With n = {n} values per channel the two tend to running variances {100 * (factor - 1):.3g} % apart, and "
-        f"outputs of evaluate to scales {100 * (factor**0.5 - 1):.3g} % apart; what is carried over is not changed."
-    )
+        effect = effects.of(one, choice, option)
+        yield f"{choice.replace('_', ' ')}: {own[choice]} becomes {option}.{sentence} {effect}"

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -27,7 +28,9 @@ import dataclasses, importlib, inspect, json, sys
 module, _, kind = sys.argv[1].rpartition(".")
 made = getattr(importlib.import_module(module), kind)
 given = inspect.signature(made if dataclasses.is_dataclass(made) else made.__init__).parameters
-found = [given[name].default for name in sys.argv[2:]]
+found = [given[name].default for name in sys.argv[3:]]
+if sys.argv[2]:
+    eval(sys.argv[2], {module.partition(".")[0]: sys.modules[module.partition(".")[0]]})
 print(json.dumps([None if one is inspect.Parameter.empty else one for one in found]))
 """
 
@@ -54,6 +57,70 @@ def test_conventions_are_told() -> None:
     assert any("momentum=0.1 -> momentum=0.9, which is 1 minus it" in line for line in made.lines)
 
 
+PAIRS = [
+    ("torch", "keras-tensorflow"), ("keras-tensorflow", "flax-linen"), ("flax-linen", "flax-nnx"), ("torch", "haiku"),
+    ("haiku", "equinox-batch"), ("equinox-ema", "torch"), ("paddle", "torch"), ("torch", "mlx"),
+    ("tinygrad", "keras-jax"),
+    ("torch", "onnxruntime"),
+    ("keras-torch", "tf-keras-unfused"), ("tf-keras-fused", "keras-torch"), ("tensorflow-fused", "tensorflow-nn"),
+    ("keras-tensorflow", "torch"), ("torch-functional", "torch-func"), ("numpy", "keras-jax"), ("torch", "mxnet"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("source", "target"), PAIRS, ids="-to-".join)
+def test_pair_is_proved(source: str, target: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Both sides, run over several steps with a momentum and an epsilon of their own, answer as predicted."""
+    missing = registry.missing()
+    if absent := {source, target} & missing.keys():
+        name = min(absent)
+        pytest.skip(f"{name} is not installed: {missing[name]}")
+    given = ["--momentum", "0.75", "--epsilon", "1e-3", "--channels", "4", "--values", "6"]
+    assert 0 == main(["convert", source, target, *given, "--prove"])
+    out = capsys.readouterr().out
+    assert 15 == out.count("as predicted")
+    assert "NOT" not in out
+
+
+def test_axis_is_told_where_the_defaults_differ() -> None:
+    """PyTorch's channels are second: Keras, which looks on the last axis, is told so, and moves nothing."""
+    made = recipe(*pair("torch", "keras-tensorflow"), dialects=None)
+    assert any(line.startswith("to ") and "axis=1" in line for line in made.lines)
+    back = recipe(*pair("keras-tensorflow", "torch"), dialects=None)
+    assert any("has the channels on axis -1 by default" in line and "move that axis" in line for line in back.lines)
+
+
+def test_shapes_are_told_where_they_differ() -> None:
+    """Haiku keeps its parameters with axes of length one."""
+    made = recipe(*pair("torch", "haiku"), dialects=None)
+    assert any(line.startswith("shapes ") and "(1, ..., channels)" in line for line in made.lines)
+    assert not any(line.startswith("shapes ") for line in recipe(*pair("torch", "paddle"), dialects=None).lines)
+
+
+@pytest.mark.parametrize("model", ["matlab", "flux", "lux"])
+def test_modelled_side_is_compared_and_not_called_proved(model: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """What cannot be run is predicted, and said to be; a proof of it is refused."""
+    assert 0 == main(["convert", "numpy", model, "--momentum", "0.1", "--epsilon", "1e-5"])
+    out = capsys.readouterr().out
+    assert f"Not proved: {model} cannot be run here" in out
+    assert 15 == out.count("as predicted")
+    assert 2 == main(["convert", "numpy", model, "--prove"])
+    assert "cannot be run here" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("changes", "said"), [
+    ({"running_variance": "population"}, "it changes the running variance by up to 0.0"),
+    ({"recomputation": "again"}, "weighs the batch by 0.19, one that moves once by 0.1"),
+    ({"frozen": "A"}, "shows in a frozen layer only"),
+    ({"constants": "float32"}, "shows in float64 only"),
+    ({"train_statistics": "updated"}, "it changes the output of training by up to"),
+])  # fmt: skip
+def test_effect_of_each_choice_is_told(changes: dict[str, Any], said: str) -> None:
+    """A choice that training or evaluating shows has a number; of the others it is said where they show."""
+    own = Dialect(recomputation="once", frozen="C")
+    (lost,) = recipe(*pair("numpy", "torch"), momentum=0.1, n=5, dialects=(own, replace(own, **changes))).lost
+    assert said in lost
+
+
 def test_effect_of_the_estimator() -> None:
     """With 5 values per channel sample and population variance are a quarter apart."""
     dialects = Dialect(running_variance="sample"), Dialect(running_variance="population")
@@ -64,17 +131,20 @@ def test_effect_of_the_estimator() -> None:
 @pytest.mark.parametrize(("name", "adapter"), [
     ("torch.nn.BatchNorm2d", "torch"), ("keras.layers.BatchNormalization", "keras-tensorflow"),
     ("flax.linen.BatchNorm", "flax-linen"), ("flax.nnx.BatchNorm", "flax-nnx"), ("equinox.nn.BatchNorm", "equinox-ema"),
+    ("equinox.nn.BatchNorm", "equinox-batch"), ("tf_keras.layers.BatchNormalization", "tf-keras-unfused"),
     ("haiku.BatchNorm", "haiku"), ("tinygrad.nn.BatchNorm", "tinygrad"), ("mlx.nn.BatchNorm", "mlx"),
     ("paddle.nn.BatchNorm2D", "paddle"),
 ])  # fmt: skip
 def test_defaults_are_those_of_the_constructor(name: str, adapter: str) -> None:
-    """The arguments that are written down are the constructor's, with its defaults."""
+    """The arguments that are written down are the constructor's, with its defaults, and calling it so makes a layer."""
     if adapter in (missing := registry.missing()):
         pytest.skip(f"{adapter} is not installed: {missing[adapter]}")
     naming = NAMINGS[adapter]
     assert name == naming.constructor
+    # Haiku's modules are made inside of a transformed function only.
+    made = "" if adapter == "haiku" else naming.constructed(0.25, 1e-4, 3, naming.found if naming.axis_second else "")
     told = subprocess.run(  # frameworks do not all bear one another in one process
-        [sys.executable, "-c", DEFAULTS, name, naming.momentum, naming.epsilon], capture_output=True, text=True,
+        [sys.executable, "-c", DEFAULTS, name, made, naming.momentum, naming.epsilon], capture_output=True, text=True,
         check=False, env={**os.environ, "KERAS_BACKEND": "tensorflow", "DEV": "CPU"},
     )  # fmt: skip
     assert told.returncode == 0, told.stderr[-1000:]
@@ -127,8 +197,9 @@ def test_command(capsys: pytest.CaptureFixture[str]) -> None:
         (["numpy", "numpy", "--momentum", "1.5"], "expected 0 to 1"),
         (["numpy", "numpy", "--epsilon", "0"], "expected more than 0"),
         (["numpy", "numpy", "--values", "1"], "expected at least 2"),
+        (["numpy", "numpy", "--channels", "0"], "expected at least 1"),
     ],
-    ids=["unknown", "no-names", "momentum", "epsilon", "values"],
+    ids=["unknown", "no-names", "momentum", "epsilon", "values", "channels"],
 )
 def test_bad_input(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Bad input exits 2 with a message that says what is the matter."""
