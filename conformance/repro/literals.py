@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["INLINE", "literal", "numbers"]
+__all__ = ["INLINE", "laid_out", "literal", "numbers"]
 
 #: Arrays of more elements are not written out.
-INLINE = 800
+INLINE = 2000
 _WIDTH = 110
 
 
@@ -33,6 +34,26 @@ def numbers(array: NDArray[Any]) -> str:
     """Return the predicted values as an array of float64: to 12 digits, or all that float64 has."""
     digits = 17 if array.dtype.itemsize > 8 else 12
     return _array([_number(float(f"{value:.{digits}g}")) for value in array.reshape(-1)], ")", array.shape)
+
+
+def laid_out(name: str, array: NDArray[Any], memory: str) -> Iterator[str]:
+    """Yield the lines that give an input another memory layout, as ``corpus.inputs.laid_out`` does."""
+    if memory == "strided":
+        rows, *middle, last = array.shape
+        shape = (2 * rows + 1, *middle, 2 * last + 1)
+        yield f'larger = np.full({shape}, np.nan, "{_dtype(array)}")  # of which it is every other element'
+        yield f"larger[1::2, ..., 1::2] = {name}"
+        yield f"{name} = larger[1::2, ..., 1::2]"
+    elif memory == "reversed":
+        slices = ", ".join(["::-1"] * array.ndim)
+        yield f"{name} = np.ascontiguousarray({name}[{slices}])[{slices}]  # in memory from the last to the first"
+    elif memory == "channels_last":
+        yield f"{name} = np.moveaxis(np.ascontiguousarray(np.moveaxis({name}, 1, -1)), -1, 1)  # in memory as NHWC"
+
+
+def _dtype(array: NDArray[Any]) -> str:
+    """Return the name of the dtype that a script has for an array: bfloat16 is written as float32."""
+    return "float32" if array.dtype.name == "bfloat16" else array.dtype.name
 
 
 def _exact(value: Any) -> str:

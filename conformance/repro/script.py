@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-from numpy.typing import NDArray
 
 from conformance import __version__
 from conformance.adapters.contract import Implementation
@@ -17,7 +15,8 @@ from conformance.definition.clauses import CLAUSES
 from conformance.definition.prediction import Expected, Prediction, Refused, Same
 from conformance.definition.rules import Rules
 from conformance.host.observation import Observation, Outcome, Raised
-from conformance.repro.literals import INLINE, literal, numbers
+from conformance.repro.literals import INLINE, laid_out, literal, numbers
+from conformance.repro.words import told
 from conformance.verdict.attribution import clause_of
 from conformance.verdict.compare import Comparison, compare
 from conformance.verdict.distances import with_distances
@@ -68,22 +67,12 @@ class _Script:
         return {} if self.case.open else self.question.predict(Rules(dialect=self.seen.dialect))
 
     def text(self) -> str:
-        self._refuse()
         if (0, "outcome") in self.seen.outcomes:
             raise CannotWrite("the implementation refuses to build such a layer")
         steps = [line for number, step in enumerate(self.case.program, start=1) for line in self._step(number, step)]
         body = "\n".join(["", *self._inputs(), "", "# The layer", *self.writer.build(), *steps])
         helpers = [_COMPARE] if "compare(" in body else []
         return "\n".join([self._head(), *self._imports(), *helpers, body, ""])
-
-    def _refuse(self) -> None:
-        for step in self.case.steps:
-            if step.replicas is not None:
-                raise CannotWrite("replicas with synchronised statistics take several processes or devices")
-            if step.automatic is not None:
-                raise CannotWrite("a mode that the implementation finds out is not written out")
-            if step.folded or step.exported:
-                raise CannotWrite("folding and exporting are not written out")
 
     def _head(self) -> str:
         versions = ", ".join(f"{name} {version}" for name, version in self.who.versions.items())
@@ -122,7 +111,7 @@ class _Script:
                 raise CannotWrite(f"{name} has {array.size} elements, more than a script is read with ({INLINE})")
             yield f"{variable} = {literal(array)}"
             if name.startswith("x:"):
-                yield from _laid_out(variable, array, self.case.memory)
+                yield from laid_out(variable, array, self.case.memory)
 
     def _used(self, name: str) -> bool:
         kind, _, number = name.partition(":")
@@ -131,7 +120,7 @@ class _Script:
 
     def _step(self, number: int, step: Step) -> Iterator[str]:
         yield ""
-        yield f"# Step {number}: {_told(step)}"
+        yield f"# Step {number}: {told(step)}"
         lines = self._calls(number, step)
         failed = self.seen.outcomes.get((number, "outcome"))
         wanted = isinstance(self.predicted.get((number, "outcome")), Refused)
@@ -162,14 +151,42 @@ class _Script:
             earlier, later = (_variable(label) for label in step.through_update)
             return writer.through_update(number, earlier, later, dy)
         if step.backward is not None:
-            return writer.backward(number, self._call_named(step.backward), step.gradients, dy)
+            call = self._call_named(step.backward)
+            lines = writer.backward(number, call, step.gradients, dy)
+            return self._as_before(call, lines) if self._outlived(call.number) else lines
         call = self._call(number, step)
         if step.differentiates:
             asked = [*(f"hvp_{name}" for name in step.hvp), *(["third_x"] if step.third else [])]
             asked += [{1: "jvp_y", 2: "jvp2_y"}[order] for order in step.jvp]
             return writer.derivatives(number, call, asked, dy)
-        lines = writer.forward(call)
+        lines = self._forward(step, call)
+        if self._outlived(number):
+            lines += [f"{name}_{number} = {name}  # loading makes another" for name in writer.renewed]
         return lines + (writer.backward(number, call, step.gradients, dy) if step.gradients else [])
+
+    def _outlived(self, number: int) -> bool:
+        """Tell whether the layer is loaded anew between a call and a backward of it."""
+        later, name = self.case.program[number:], self.case.program[number - 1].name
+        ends = [k for k, step in enumerate(later) if name is not None and step.backward == name]
+        return any(step.reload for step in later[: max(ends, default=0)])
+
+    def _as_before(self, call: Call, lines: Sequence[str]) -> list[str]:
+        """Return lines with the variables as they were at a call before the layer was loaded anew."""
+        for name in self.writer.renewed:
+            lines = [re.sub(rf"\b{name}\b", f"{name}_{call.number}", line) for line in lines]
+        return list(lines)
+
+    def _forward(self, step: Step, call: Call) -> list[str]:
+        """Return the lines of a forward, by what the writer has for its kind."""
+        if step.folded:
+            bias = f"bias_{call.number}" if step.folded != "unbiased" else None
+            groups = self.case.layer.channels if step.folded == "depthwise" else 1
+            return self.writer.fold(call, f"kernel_{call.number}", bias, groups)
+        if step.exported:
+            return self.writer.export(call)
+        if step.automatic is not None:
+            return self.writer.automatic(call)
+        return self.writer.replicate(call) if call.replicas else self.writer.forward(call)
 
     def _of_layer(self, number: int, step: Step) -> list[str] | None:
         """Return the lines of a step that is no single call: one that does something to the layer or its state."""
@@ -179,7 +196,7 @@ class _Script:
         elif step.reload:
             lines = self.writer.reload()
         elif step.save is not None:
-            kept = ", ".join(f'"{name}": {self.writer.read(name)}' for name in _STATE)
+            kept = ", ".join(f'"{name}": {self.writer.read(name)}' for name in self.writer.state_names)
             lines = [f"kept_{_identifier(step.save)} = {{{kept}}}"]
         elif step.moves_state:
             lines = self._put_back(step.average or (step.restore or "",))
@@ -190,7 +207,7 @@ class _Script:
     def _put_back(self, names: Sequence[str]) -> list[str]:
         """Return the lines that put a kept state back, or the average of several."""
         lines = []
-        for statistic in _STATE:
+        for statistic in self.writer.state_names:
             kept = [f'kept_{_identifier(name)}["{statistic}"]' for name in names]
             array = kept[0]
             if len(kept) > 1:
@@ -217,18 +234,16 @@ class _Script:
 
     def _call_named(self, name: str) -> Call:
         number, step = next((k, one) for k, one in enumerate(self.case.program, start=1) if one.name == name)
-        later = self.case.program[number:]
-        if any(one.reload for one in later[: next(k for k, one in enumerate(later) if one.backward == name)]):
-            raise CannotWrite("a gradient of a call that was made before the layer was saved and loaded")
         return self._call(number, step)
 
     def _call(self, number: int, step: Step) -> Call:
+        """Return the forward of a step, with what later steps ask of it."""
         later = [one for one in self.case.program if step.name is not None and one.backward == step.name]
         wrt = {*step.gradients, *(name for one in later for name in one.gradients)}
         return Call(
             number, _variable(step.labels[0]), step.mode or "train", differentiated=bool(wrt),
             recompute=step.recompute, mask=f"mask_{_variable(step.labels[0])[2:]}" if step.masked else None,
-            wrt=frozenset(wrt),
+            wrt=frozenset(wrt), replicas=tuple(map(_variable, step.replicas or ())),
         )  # fmt: skip
 
     def _distance(self, number: int, name: str) -> str:
@@ -268,9 +283,6 @@ class _Script:
 _STANDARD = frozenset({"import io", "import os", "import pickle", "import tempfile"})
 
 
-_STATE = ("running_mean", "running_var")
-
-
 def _variable(label: str) -> str:
     return f"x_{label}".replace(".", "_")
 
@@ -278,25 +290,6 @@ def _variable(label: str) -> str:
 def _identifier(name: str) -> str:
     """Return the name of a kept state as a part of a variable's."""
     return name.replace("-", "_").replace(".", "_")
-
-
-def _laid_out(name: str, array: NDArray[Any], memory: str) -> Iterator[str]:
-    """Yield the lines that give an input another memory layout, as ``corpus.inputs.laid_out`` does."""
-    if memory == "strided":
-        rows, *middle, last = array.shape
-        shape = (2 * rows + 1, *middle, 2 * last + 1)
-        yield f'larger = np.full({shape}, np.nan, "{_named(array)}")  # of which it is every other element'
-        yield f"larger[1::2, ..., 1::2] = {name}"
-        yield f"{name} = larger[1::2, ..., 1::2]"
-    elif memory == "reversed":
-        slices = ", ".join(["::-1"] * array.ndim)
-        yield f"{name} = np.ascontiguousarray({name}[{slices}])[{slices}]  # in memory from the last to the first"
-    elif memory == "channels_last":
-        yield f"{name} = np.moveaxis(np.ascontiguousarray(np.moveaxis({name}, 1, -1)), -1, 1)  # in memory as NHWC"
-
-
-def _named(array: NDArray[Any]) -> str:
-    return "float32" if array.dtype.name == "bfloat16" else array.dtype.name
 
 
 def _guarded(number: int, lines: list[str], *, wanted: bool | None) -> Iterator[str]:
@@ -307,25 +300,3 @@ def _guarded(number: int, lines: list[str], *, wanted: bool | None) -> Iterator[
     yield f'    print("step {number}: raised nothing; {expected[wanted]}")'
     yield "except Exception as error:"
     yield f'    print("step {number}: raised", type(error).__name__, "-", error, "({expected[wanted]})")'
-
-
-def _told(step: Step) -> str:
-    """Return what a step does, in words."""
-    through, average = step.through_update or ("", ""), ", ".join(step.average or ())
-    known = {
-        "freeze the layer": step.freeze is True,
-        "thaw the layer": step.freeze is False,
-        "save, and go on with what is loaded": step.reload,
-        f"train on {through[0]}, then evaluate {through[1]}": step.through_update is not None,
-        f"the gradients of the call {step.backward}": step.backward is not None,
-        f"keep the state as {step.save}": step.save is not None,
-        f"put the state {step.restore} back": step.restore is not None,
-        f"put the average of the states {average} in": bool(step.average),
-        f"train on {step.converge} {step.times} times, evaluating it every {step.every}": step.converge is not None,
-    }
-    if any(known.values()):
-        return next(words for words, holds in known.items() if holds)
-    doing = "train on" if step.mode == "train" else "evaluate"
-    said = {"masked": step.masked, "recomputed": step.recompute, "folded": step.folded, "exported": step.exported}
-    beside = [word for word, holds in said.items() if holds]
-    return f"{doing} {', '.join(step.labels)}" + (f", {' and '.join(beside)}" if beside else "")

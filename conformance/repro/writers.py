@@ -14,15 +14,15 @@ __all__ = ["NETWORKS", "WRITERS", "writer_for"]
 WRITERS = {
     "torch": "torch:Module",
     "torch-functional": "torch:Functional",
-    "torch-func": "torch:Func",
-    "keras-tensorflow": "tensorflow:Keras",
+    "torch-func": "torch_func:Func",
+    "keras-tensorflow": "tensorflow_keras:Keras",
     "keras-jax": "keras:KerasJax",
     "keras-torch": "keras:KerasTorch",
-    "tf-keras-fused": "tensorflow:Keras2Fused",
-    "tf-keras-unfused": "tensorflow:Keras2Unfused",
-    "tf-keras-v1": "tensorflow:Keras2V1",
-    "tensorflow-fused": "tensorflow:Fused",
-    "tensorflow-nn": "tensorflow:Nn",
+    "tf-keras-fused": "tensorflow_keras:Keras2Fused",
+    "tf-keras-unfused": "tensorflow_keras:Keras2Unfused",
+    "tf-keras-v1": "tensorflow_keras:Keras2V1",
+    "tensorflow-fused": "tensorflow_functions:Fused",
+    "tensorflow-nn": "tensorflow_functions:Nn",
     "flax-linen": "flax:Linen",
     "flax-linen-two-pass": "flax:LinenTwoPass",
     "flax-nnx": "flax:Nnx",
@@ -36,6 +36,7 @@ WRITERS = {
     "onnx-reference-14": "onnx:Reference14",
     "onnx-reference-15": "onnx:Reference15",
     "onnxruntime": "onnx:Runtime",
+    "mxnet": "mxnet:Mxnet",
     "tinygrad": "tinygrad:Tinygrad",
     "numpy": "numpy:Formulas",
 }
@@ -65,7 +66,8 @@ def writer_for(adapter: str, case: Case, held: frozenset[str]) -> Writer:
         )
     if case.network is not None and name not in NETWORKS:
         raise UsageError(
-            f"{case.id} asks a whole network, which {adapter} does not build", hint=f"these do: {', '.join(NETWORKS)}"
+            f"{case.id} asks a whole network, and how {adapter} builds one is not written down",
+            hint=f"written down it is for {', '.join(NETWORKS)}",
         )
     module, _, kind = (WRITERS if case.network is None else NETWORKS)[name].partition(":")
     made = getattr(importlib.import_module(f"conformance.adapters.scripts.{module}"), kind)

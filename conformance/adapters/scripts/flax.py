@@ -44,18 +44,28 @@ class Linen(JaxWriter):
             f"variables = layer.init(jax.random.key(0), jnp.zeros({sample}, {self.dtype(layer.dtype)}),"
             " use_running_average=True)"
         )
-        return lines + [f"variables{self.places[name]} = {self.tensor(name)}" for name in self.places
+        return lines + [f"variables{self.places[name]} = {_held(self, name)}" for name in self.places
                         if name in self.held]  # fmt: skip
 
     def functions(self) -> Lines:
         """Apply the module."""
+        given, mask = self.mask_given, self.mask_passed
         return [
-            "def train(variables, x):",
-            '    return layer.apply(variables, x, use_running_average=False, mutable=["batch_stats"])',
+            f"def train(variables, x{given}):",
+            f'    return layer.apply(variables, x, use_running_average=False{mask}, mutable=["batch_stats"])',
             "",
             "",
-            "def evaluate(variables, x):",
-            "    return layer.apply(variables, x, use_running_average=True)",
+            f"def evaluate(variables, x{given}):",
+            f"    return layer.apply(variables, x, use_running_average=True{mask})",
+            "",
+        ]
+
+    def synchronised(self) -> Lines:
+        """Name the axis in a copy of the module."""
+        return [
+            "def synchronised(variables, x):",
+            '    named = layer.clone(axis_name="replica")',
+            '    return named.apply(variables, x, use_running_average=False, mutable=["batch_stats"])',
             "",
         ]
 
@@ -93,26 +103,36 @@ class Nnx(JaxWriter):
             *_broken(f"layer = nnx.BatchNorm({given})"),
             "graph, state = nnx.split(layer)",
             "variables = nnx.to_pure_dict(state)",
-            *(f"variables{place} = {self.tensor(name)}" for name, place in self.places.items() if name in self.held),
+            *(f"variables{place} = {_held(self, name)}" for name, place in self.places.items() if name in self.held),
         ]
 
     def functions(self) -> Lines:
         """Merge, call, and give back the statistics."""
+        given, mask = self.mask_given, self.mask_passed
         return [
-            "def call(variables, x, use_running_average):",
+            f"def call(variables, x, use_running_average, axis_name=None{given}):",
             "    _, state = nnx.split(layer)",
             "    nnx.replace_by_pure_dict(state, variables)",
             "    merged = nnx.merge(graph, state)",
-            "    y = merged(x, use_running_average=use_running_average)",
+            "    merged.axis_name = axis_name",
+            f"    y = merged(x, use_running_average=use_running_average{mask})",
             '    return y, {"mean": merged.mean[...], "var": merged.var[...]}',
             "",
             "",
-            "def train(variables, x):",
-            "    return call(variables, x, use_running_average=False)",
+            f"def train(variables, x{given}):",
+            f"    return call(variables, x, use_running_average=False{mask})",
             "",
             "",
-            "def evaluate(variables, x):",
-            "    return call(variables, x, use_running_average=True)[0]",
+            f"def evaluate(variables, x{given}):",
+            f"    return call(variables, x, use_running_average=True{mask})[0]",
+            "",
+        ]
+
+    def synchronised(self) -> Lines:
+        """Name the axis."""
+        return [
+            "def synchronised(variables, x):",
+            '    return call(variables, x, use_running_average=False, axis_name="replica")',
             "",
         ]
 
@@ -122,6 +142,13 @@ _RELOADED = [
     "variables = flax.serialization.from_bytes(variables, written)",
     "variables = jax.tree.map(jnp.asarray, variables)",
 ]
+
+
+def _held(writer: JaxWriter, name: str) -> str:
+    """Return what a variable is overwritten by: running statistics are float32 at least."""
+    if name.startswith("running") and writer.layer.param_dtype in ("float16", "bfloat16"):
+        return f"jnp.array({name}, jnp.float32)"
+    return writer.tensor(name)
 
 
 def _with_serialization(writer: JaxWriter, imports: Lines) -> Lines:

@@ -15,37 +15,50 @@ class Haiku(JaxWriter):
         "gamma": '["params"]["batch_norm"]["scale"]', "beta": '["params"]["batch_norm"]["offset"]',
         "running_mean": '["state"]["batch_norm/~/mean_ema"]["average"]',
         "running_var": '["state"]["batch_norm/~/var_ema"]["average"]',
+        "hidden_mean": '["state"]["batch_norm/~/mean_ema"]["hidden"]',
+        "hidden_var": '["state"]["batch_norm/~/var_ema"]["hidden"]',
+        "count_mean": '["state"]["batch_norm/~/mean_ema"]["counter"]',
+        "count_var": '["state"]["batch_norm/~/var_ema"]["counter"]',
     }  # fmt: skip
+    #: The averages, and what they are made from: the sums that are debiased, and their counts.
+    state_names = ("running_mean", "running_var", "hidden_mean", "hidden_var", "count_mean", "count_var")
 
     @property
     def own_imports(self) -> Lines:
         """Import Haiku, and the policies of mixed precision where one is set."""
-        return ["import haiku as hk", *(["import jmp"] if self._policy else [])]
+        return [*_pickle(self), "import haiku as hk", *(["import jmp"] if self._policy else [])]
 
     @property
     def _policy(self) -> bool:
         return (self.layer.dtype, self.layer.param_dtype) != ("float32", "float32")
 
-    def make(self) -> Lines:
-        """Transform, initialise, overwrite."""
+    def given(self) -> str:
+        """Return the arguments of the constructor."""
         layer = self.layer
-        given = arguments(
+        return arguments(
             create_scale=layer.gamma, create_offset=layer.beta, decay_rate=self.kept_weight(), eps=layer.epsilon,
             data_format='"N...C"' if self.last or layer.rank == 2 else '"NC..."',
         )  # fmt: skip
+
+    def policy(self) -> Lines:
+        """Return the lines that set the precisions, where they are not Haiku's own."""
+        if not self._policy:
+            return []
+        full = self.dtype(self.layer.param_dtype)
+        return [
+            f"    policy = jmp.Policy({full}, {full}, {self.dtype(self.layer.dtype)})  # parameters, compute, output",
+            "    hk.mixed_precision.set_policy(hk.BatchNorm, policy)",
+        ]
+
+    def make(self) -> Lines:
+        """Transform, initialise, overwrite."""
+        layer = self.layer
         sample = [1] * layer.rank
         sample[-1 if self.last or layer.rank == 2 else 1] = layer.channels
-        policy: Lines = []
-        if self._policy:
-            full = self.dtype(layer.param_dtype)
-            policy = [
-                f"    policy = jmp.Policy({full}, {full}, {self.dtype(layer.dtype)})  # parameters, compute, output",
-                "    hk.mixed_precision.set_policy(hk.BatchNorm, policy)",
-            ]
         return [
             "def batch_norm(x, is_training):",
-            *policy,
-            f"    layer = hk.BatchNorm({given})",
+            *self.policy(),
+            f"    layer = hk.BatchNorm({self.given()})",
             "    return layer(x, is_training=is_training)",
             "",
             "",
@@ -72,6 +85,31 @@ class Haiku(JaxWriter):
             "",
         ]
 
+    def synchronised(self) -> Lines:
+        """Transform the module with its option for an axis."""
+        return [
+            "def over_replicas(x):",
+            *self.policy(),
+            f'    layer = hk.BatchNorm({self.given()}, cross_replica_axis="replica", name="batch_norm")',
+            "    return layer(x, is_training=True)",
+            "",
+            "",
+            "def synchronised(variables, x):",
+            "    transformed = hk.transform_with_state(over_replicas)",
+            '    y, state = transformed.apply(variables["params"], variables["state"], None, x)',
+            '    return y, {"state": state}',
+            "",
+        ]
+
+    def reload(self) -> Lines:
+        """Write the variables to bytes and read them back."""
+        return _PICKLED
+
+    def put(self, name: str, array: str) -> Lines:
+        """Replace the array, in the shape that Haiku has for it."""
+        place = f"variables{self.places[name]}"
+        return [f"{place} = jnp.array({array}, {place}.dtype).reshape({place}.shape)"]
+
     def plain(self, value: str, name: str) -> str:
         """Return the values without Haiku's dimensions of one."""
         return f"{super().plain(value, name)}.reshape(-1)"
@@ -87,7 +125,13 @@ class _Equinox(JaxWriter):
     @property
     def own_imports(self) -> Lines:
         """Import Equinox."""
-        return ["import equinox as eqx"]
+        beside = ["import io"] if any(step.reload for step in self.case.steps) else []
+        return [*beside, "import equinox as eqx"]
+
+    @property
+    def long(self) -> str:
+        """Return what counts the updates of a layer that was trained for long, or tells that it was."""
+        return "2**30" if self.kind == "batch" else "False"
 
     @property
     def _indices(self) -> tuple[str, str]:
@@ -117,9 +161,8 @@ class _Equinox(JaxWriter):
             if has[name]
         ]
         if "running_mean" in self.held and (self.kind == "ema" or self.case.state != "initial"):
-            long = "2**30" if self.kind == "batch" else "False"
             lines += [f"variables{self.places[name]} = {self.tensor(name)}" for name in ("running_mean", "running_var")]
-            lines.append(f'variables["counter"] = jnp.array({long})  # as of a layer that was trained before')
+            lines.append(f'variables["counter"] = jnp.array({self.long})  # as of a layer that was trained before')
         return lines
 
     def functions(self) -> Lines:
@@ -130,9 +173,12 @@ class _Equinox(JaxWriter):
             f'    module = eqx.tree_at(lambda one: one.{leaf}, {"layer" if not k else "module"}, variables["{leaf}"])'
             for k, leaf in enumerate(has)
         ]
+        replicated = any(step.replicas is not None for step in self.case.steps)
+        named = '    module = eqx.tree_at(lambda one: one.axis_name, module, ("batch", *axes))'
         lines = [
-            "def call(variables, x, inference):",
+            f"def call(variables, x, inference{', axes=()' if replicated else ''}):",
             *(filled or ["    module = layer"]),
+            *([named] if replicated else []),
             f'    state = jax.tree.unflatten(structure, leaves).set(layer.{counter}, variables["counter"])',
             f'    state = state.set(layer.{kept}, (variables["mean"], variables["var"]))',
             "    y, state = jax.vmap(",
@@ -162,6 +208,30 @@ class _Equinox(JaxWriter):
             ]
         return lines
 
+    def synchronised(self) -> Lines:
+        """Take the statistics over both axes."""
+        return [
+            "def synchronised(variables, x):",
+            '    return call(variables, x, inference=False, axes=("replica",))',
+            "",
+        ]
+
+    def reload(self) -> Lines:
+        """Serialise the variables and read them back."""
+        return [
+            "file = io.BytesIO()",
+            "eqx.tree_serialise_leaves(file, (variables, leaves))",
+            "file.seek(0)",
+            "variables, leaves = eqx.tree_deserialise_leaves(file, (variables, leaves))",
+        ]
+
+    def put(self, name: str, array: str) -> Lines:
+        """Replace the average; the counter becomes that of a layer that was trained for long."""
+        lines = [f"variables{self.places[name]} = jnp.array({array})"]
+        if name == "running_var":
+            lines.append(f'variables["counter"] = jnp.array({self.long})  # as of a layer that was trained before')
+        return lines
+
     def read(self, name: str) -> str:
         """Read the average, as evaluating uses it."""
         if self.kind == "batch":
@@ -189,7 +259,7 @@ class Stax(JaxWriter):
     @property
     def own_imports(self) -> Lines:
         """Import stax."""
-        return ["from jax.example_libraries import stax"]
+        return [*_pickle(self), "from jax.example_libraries import stax"]
 
     def make(self) -> Lines:
         """Make the function and its parameters."""
@@ -216,6 +286,20 @@ class Stax(JaxWriter):
             "",
         ]
 
+    def reload(self) -> Lines:
+        """Write the parameters to bytes and read them back."""
+        return _PICKLED
+
     def read(self, name: str) -> str:
         """Refuse: there is no state."""
         raise CannotWrite("stax.BatchNorm keeps no running statistics")
+
+
+_PICKLED = [
+    "written = pickle.dumps(jax.device_get(variables))",
+    "variables = jax.tree.map(jnp.asarray, pickle.loads(written))",
+]
+
+
+def _pickle(writer: JaxWriter) -> Lines:
+    return ["import pickle"] if any(step.reload for step in writer.case.steps) else []

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import ClassVar
 
 from conformance.adapters.scripts.jax import JaxWriter
+from conformance.adapters.scripts.onnx import session
 from conformance.adapters.scripts.torch import TorchWriter
 from conformance.adapters.scripts.writer import Call, CannotWrite, Lines, Writer, arguments
 
@@ -25,7 +25,8 @@ class KerasLayer(Writer):
     @property
     def keras_imports(self) -> Lines:
         """Choose the backend before Keras is imported."""
-        beside = ["import tempfile"] if any(step.reload for step in self.case.steps) else []
+        filed = any(step.reload or step.exported for step in self.case.steps)
+        beside = ["import tempfile"] if filed else []
         return ["import os", *beside, f'os.environ["KERAS_BACKEND"] = "{self.backend}"', "import keras"]
 
     def constructor(self) -> str:
@@ -59,8 +60,7 @@ class KerasLayer(Writer):
         """Save the weights of a model of this layer, and load them into a new one."""
         free = ("None",) * (self.layer.rank - 2)
         inner = (*free, str(self.layer.channels)) if self.last else (str(self.layer.channels), *free)
-        shape = f"({', '.join(inner)},)"
-        model = f"{self.library}.Sequential([{self.library}.Input({shape}), layer])"
+        model = f"{self.library}.Sequential([{self.library}.Input(({', '.join(inner)},)), layer])"
         return [
             "with tempfile.TemporaryDirectory() as folder:",
             '    file = folder + "/layer.weights.h5"',
@@ -68,6 +68,13 @@ class KerasLayer(Writer):
             *(f"    {line}" for line in self.made_new()),
             f"    {model}.load_weights(file)",
         ]
+
+    def model(self) -> str:
+        """Return the expression of a model of this one layer, of the dtype that the layer takes."""
+        free = ("None",) * (self.layer.rank - 2)
+        inner = (*free, str(self.layer.channels)) if self.last else (str(self.layer.channels), *free)
+        given = f"({', '.join(inner)},), dtype=\"{self.layer.dtype}\""
+        return f"{self.library}.Sequential([{self.library}.Input({given}), layer])"
 
     def made_new(self) -> Lines:
         """Make a layer that is given no values."""
@@ -98,7 +105,11 @@ class KerasJax(KerasLayer, JaxWriter):
     @property
     def imports(self) -> Lines:
         """Choose the backend, import both."""
-        return [*self.keras_imports, "import jax", "import jax.numpy as jnp", self._64]
+        return [*self.keras_imports, *self.jax_imports, self._64]
+
+    def mask(self, name: str) -> str:
+        """Return the mask, which for Keras has no axis for the channels."""
+        return f"jnp.array({name})"
 
     def make(self) -> Lines:
         """Take the values out of the layer."""
@@ -116,22 +127,23 @@ class KerasJax(KerasLayer, JaxWriter):
 
     def functions(self) -> Lines:
         """Call the layer as a function of its values."""
+        given, mask = self.mask_given, self.mask_passed
         return [
-            "def call(variables, x, training):",
+            f"def call(variables, x, training{given}):",
             "    held = [layer.moving_mean, layer.moving_variance, *parameters]",
             '    given = [*variables["state"], *variables["trainable"]]',
             "    with keras.StatelessScope(state_mapping=list(zip(held, given))) as scope:",
-            "        y = layer(x, training=training)",
+            f"        y = layer(x, training=training{mask})",
             "    return y, [scope.get_current_value(one) for one in held[:2]]",
             "",
             "",
-            "def train(variables, x):",
-            "    y, state = call(variables, x, training=True)",
+            f"def train(variables, x{given}):",
+            f"    y, state = call(variables, x, training=True{mask})",
             '    return y, {"state": state}',
             "",
             "",
-            "def evaluate(variables, x):",
-            "    return call(variables, x, training=False)[0]",
+            f"def evaluate(variables, x{given}):",
+            f"    return call(variables, x, training=False{mask})[0]",
             "",
         ]
 
@@ -153,9 +165,8 @@ class KerasJax(KerasLayer, JaxWriter):
 
     def freeze(self, *, wanted: bool) -> Lines:
         """Make the layer untrainable, or trainable again."""
-        if self.execution == "jit":
-            raise CannotWrite("freezing is not written out under jax.jit")
-        return [f"layer.trainable = {not wanted}"]
+        forgotten = ["jax.clear_caches()  # what was compiled has seen the layer as it was"]
+        return [f"layer.trainable = {not wanted}", *(forgotten if self.execution == "jit" else [])]
 
 
 class KerasTorch(KerasLayer, TorchWriter):
@@ -169,7 +180,8 @@ class KerasTorch(KerasLayer, TorchWriter):
         """Choose the backend, import both."""
         recomputed = any(step.recompute for step in self.case.steps)
         beside = ["from torch.utils.checkpoint import checkpoint"] if recomputed else []
-        return [*self.keras_imports, "import torch", *beside]
+        exports = any(step.exported for step in self.case.steps)
+        return [*self.keras_imports, *(["import onnxruntime"] if exports else []), "import torch", *beside]
 
     def build(self) -> Lines:
         """Make the layer."""
@@ -183,6 +195,49 @@ class KerasTorch(KerasLayer, TorchWriter):
             return f"checkpoint(lambda x: layer(x, {given}), {x}, use_reentrant=False)"
         return f"layer({x}, {given})"
 
+    def export(self, call: Call) -> Lines:
+        """Export a model of this one layer to ONNX, and run that on ONNX Runtime."""
+        if call.mode == "train":
+            raise CannotWrite("Model.export knows no mode")
+        n, x = call.number, f"np.ascontiguousarray({self.inside(call.x)})"
+        return [
+            f"model = {self.model()}",
+            f"model({self.tensor(call.x)}, training=False)  # Keras exports what has been called",
+            "with tempfile.TemporaryDirectory() as folder:",
+            '    file = folder + "/layer.onnx"',
+            '    model.export(file, format="onnx", verbose=False)',
+            *(f"    {line}" for line in session("file")),
+            f"(out_{n},) = session.run(None, {{session.get_inputs()[0].name: {x}}})",
+            f"y_{n} = {self.outside(f'out_{n}')}",
+        ]
+
+    def before(self, call: Call) -> Lines:
+        """Copy the variables."""
+        kept = ", ".join(f'"{name}": {self.names[name]}.clone()' for name in ("running_mean", "running_var"))
+        return [f"before_{call.number} = {{{kept}}}"]
+
+    def on_leaves(self, call: Call) -> Lines:
+        """Call the layer on the copies, in a scope of Keras."""
+        n = call.number
+        pairs = ", ".join(
+            f'(layer.{self.attributes[name]}, copies["{name}"])' for name in ("running_mean", "running_var")
+        )
+        return [
+            f"copies = {{name: one.requires_grad_() for name, one in before_{n}.items()}}",
+            f"with keras.StatelessScope(state_mapping=[{pairs}]):",
+            f"    again = {self.called(call, f'x_{n}')}",
+        ]
+
+    def on_copies(self, call: Call) -> Lines:
+        """Call the layer on copies, in a scope of Keras."""
+        pairs = ", ".join(
+            f"(layer.{self.attributes[name]}, {self.names[name]}.clone())" for name in ("running_mean", "running_var")
+        )
+        return [
+            f"with keras.StatelessScope(state_mapping=[{pairs}]):",
+            f"    return {self.called(call, 'x')}",
+        ]
+
     def read(self, name: str) -> str:
         """Copy the variable: it may be overwritten."""
         return self.plain(f"{self.names[name]}.detach()") + ".copy()"
@@ -194,10 +249,6 @@ class KerasTorch(KerasLayer, TorchWriter):
     def reload(self) -> Lines:
         """Save the weights and load them into a new layer."""
         return self.reloaded()
-
-    def backward(self, number: int, call: Call, wrt: Sequence[str], dy: str) -> Lines:
-        """Differentiate the graph by what the layer trains."""
-        return super().backward(number, call, wrt, dy)
 
     def freeze(self, *, wanted: bool) -> Lines:
         """Make the layer untrainable, or trainable again."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from conformance.adapters.scripts.jax import JaxWriter
-from conformance.adapters.scripts.tensorflow import Keras
+from conformance.adapters.scripts.tensorflow_keras import Keras
 from conformance.adapters.scripts.torch import Module
 from conformance.adapters.scripts.writer import CannotWrite, Lines, Writer, arguments
 from conformance.corpus.case import Network
@@ -115,7 +115,7 @@ class KerasNetwork(_KerasStack, Keras):
         """Make the stack; trace its calls where they are traced."""
         return [*self.made(), *self.traced()]
 
-    def call_of(self, mode: str, x: str) -> str:
+    def call_of(self, mode: str, x: str, mask: str = "") -> str:
         """Call the stack."""
         return f"stack({x}, training={mode == 'train'})"
 

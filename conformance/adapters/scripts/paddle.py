@@ -20,22 +20,88 @@ class Paddle(Writer):
     @property
     def imports(self) -> Lines:
         """Import it, and choose the processor."""
-        recomputed = any(step.recompute for step in self.case.steps)
-        beside = ["from paddle.distributed.fleet.utils import recompute"] if recomputed else []
-        return ["import paddle", *beside, 'paddle.set_device("cpu")']
+        steps = self.case.steps
+        used = {
+            "import tempfile": any(step.reload for step in steps),
+            "from paddle.distributed.fleet.utils import recompute": any(step.recompute for step in steps),
+            "from paddle.quantization.imperative.fuse_utils import fuse_layers": any(step.folded for step in steps),
+        }
+        return ["import paddle", *(line for line, wanted in used.items() if wanted), 'paddle.set_device("cpu")']
 
     def build(self) -> Lines:
         """Make the module and overwrite its values."""
+        return [
+            f'paddle.set_default_dtype("{self.layer.param_dtype}")',
+            *self.made(),
+            *(f"layer.{theirs}.set_value({name})" for name, theirs in _NAMES.items()
+              if name in self.held),
+        ]  # fmt: skip
+
+    def made(self) -> Lines:
+        """Return the line of the constructor."""
         layer = self.layer
         given = arguments(
             layer.channels, momentum=self.kept_weight(), epsilon=layer.epsilon,
             weight_attr=None if layer.gamma else "False", bias_attr=None if layer.beta else "False",
             data_format=f'"{(_LAST if self.last else _SECOND)[layer.rank]}"',
         )  # fmt: skip
+        return [f"layer = paddle.nn.{_MODULES[layer.rank]}({given})"]
+
+    def reload(self) -> Lines:
+        """Save the state dict to a file and load it into a new module."""
         return [
-            f'paddle.set_default_dtype("{layer.param_dtype}")',
-            f"layer = paddle.nn.{_MODULES[layer.rank]}({given})",
-            *(f"layer.{theirs}.set_value({name})" for name, theirs in _NAMES.items() if name in self.held),
+            "with tempfile.TemporaryDirectory() as folder:",
+            '    file = folder + "/layer.pdparams"',
+            "    paddle.save(layer.state_dict(), file)",
+            *(f"    {line}" for line in self.made()),
+            "    layer.set_state_dict(paddle.load(file))",
+        ]
+
+    def put(self, name: str, array: str) -> Lines:
+        """Overwrite the buffer."""
+        return [f"layer.{_NAMES[name]}.set_value({array})"]
+
+    def fold(self, call: Call, kernel: str, bias: str | None, groups: int) -> Lines:
+        """Fold by ``fuse_layers``, which Paddle's quantisation uses, and call what that returns."""
+        n, size = call.number, self.layer.channels
+        attribute = None if bias else "False"
+        convolution = arguments(
+            size, size, 3, padding=1, groups=groups if groups > 1 else None, bias_attr=attribute
+        )
+        spatial = self.layer.rank > 2
+        return [
+            f"before = paddle.nn.Conv2D({convolution})" if spatial
+            else f"before = paddle.nn.Linear({arguments(size, size, bias_attr=attribute)})",
+            f"before.weight.set_value({kernel if spatial else f'np.ascontiguousarray({kernel}.T)'})",
+            *([f"before.bias.set_value({bias})"] if bias else []),
+            "model = paddle.nn.Sequential(before, layer)",
+            "model.eval()",
+            'folded = fuse_layers(model, [["0", "1"]])',
+            f"y_{n} = {self.array(f'folded({self.tensor(call.x)})')}",
+        ]  # fmt: skip
+
+    def derivatives(self, number: int, call: Call, asked: Sequence[str], dy: str) -> Lines:
+        """Differentiate the gradients, multiplied by the directions."""
+        if any(not name.startswith("hvp_") for name in asked):
+            raise CannotWrite("Paddle has neither third derivatives nor forward mode")
+        n, names = number, [name.removeprefix("hvp_") for name in asked]
+        known = {"x": f"x_{n}", "dy": "upstream", "gamma": "layer.weight"}
+        vectors = [
+            f"paddle.to_tensor(v_gamma_{n})" if name == "gamma" else self.tensor(f"v_{name}_{n}") for name in names
+        ]
+        beside = ["layer.bias"] if self.layer.beta else []  # Paddle has both gradients of the two or None
+        leaves = ", ".join([*(known[name] for name in names), *beside])
+        return [
+            "layer.train()" if call.mode == "train" else "layer.eval()",
+            f"x_{n}, upstream = {self.tensor(call.x)}, {self.tensor(dy)}",
+            f"x_{n}.stop_gradient = upstream.stop_gradient = False",
+            f"total = (layer(x_{n}) * upstream).sum()",
+            f"first = paddle.grad(total, [{leaves}], create_graph=True)[:{len(names)}]",
+            f"found = paddle.grad(first, [{leaves}], [{', '.join(vectors)}], allow_unused=True)",
+            *(
+                f"hvp_{name}_{n} = " + (f"found[{k}].numpy()" if name == "gamma" else self.array(f"found[{k}]"))
+                for k, name in enumerate(names)
+            ),
         ]
 
     def forward(self, call: Call) -> Lines:
@@ -93,6 +159,10 @@ class Paddle(Writer):
             "grad = paddle.zeros_like(earlier) if grad is None else grad",
             f"dx_earlier_{number} = {self.outside('grad.numpy()')}",
         ]
+
+    def array(self, tensor: str) -> str:
+        """Return the NumPy expression of a tensor shaped as the input."""
+        return self.outside(f"{tensor}.numpy()")
 
     def tensor(self, name: str) -> str:
         """Return Paddle's tensor of a NumPy array."""

@@ -21,9 +21,18 @@ class Tinygrad(Writer):
 
     def build(self) -> Lines:
         """Make the module and replace its tensors."""
+        lines = self.made()
+        for name, theirs in _NAMES.items():
+            if name in self.held and self._has(name):
+                lines.append(f"layer.{theirs} = {self.tensor(name)}.realize()")
+        return lines
+
+    def _has(self, name: str) -> bool:
+        return self.layer.tracked if name.startswith("running") else bool(getattr(self.layer, name))
+
+    def made(self) -> Lines:
+        """Make the module, its tensors in the dtype of the parameters."""
         layer = self.layer
-        if self.sixteen:
-            raise CannotWrite("bfloat16 is not written out")
         if layer.momentum is None:
             raise CannotWrite("there is no cumulative average")
         given = arguments(
@@ -31,15 +40,71 @@ class Tinygrad(Writer):
             track_running_stats=None if layer.tracked else "False", momentum=layer.momentum,
         )  # fmt: skip
         lines = [f"layer = nn.BatchNorm({given})"]
-        has = {"gamma": layer.gamma, "beta": layer.beta, "running_mean": layer.tracked, "running_var": layer.tracked}
         for name, theirs in _NAMES.items():
-            if not has[name]:
+            if not self._has(name):
                 if name in ("gamma", "beta") and (layer.gamma or layer.beta):
                     lines.append(f"layer.{theirs} = None")
-            elif name in self.held:
-                lines.append(f"layer.{theirs} = Tensor({name}).realize()")
             elif layer.param_dtype != "float32":
                 lines.append(f"layer.{theirs} = layer.{theirs}.cast(dtypes.{layer.param_dtype}).contiguous().realize()")
+        return lines
+
+    def reload(self) -> Lines:
+        """Copy the state dict, and load it into a new module."""
+        return [
+            "saved = {name: one.clone().realize() for name, one in nn.state.get_state_dict(layer).items()}",
+            *self.made(),
+            "nn.state.load_state_dict(layer, saved, verbose=False)",
+        ]
+
+    def put(self, name: str, array: str) -> Lines:
+        """Replace the tensor."""
+        return [f"layer.{_NAMES[name]} = Tensor({array}).realize()"]
+
+    def through_update(self, number: int, earlier: str, later: str, dy: str) -> Lines:
+        """Train, evaluate, differentiate by the first batch."""
+        return [
+            f"earlier = {self.tensor(earlier)}",
+            "with Context(TRAINING=1):",
+            "    layer(earlier)",
+            "with Context(TRAINING=0):",
+            f"    out_{number} = layer({self.tensor(later)})",
+            f"(grad,) = out_{number}.gradient(earlier, gradient={self.tensor(dy)})",
+            f"dx_earlier_{number} = {self.outside('grad.numpy()')}",
+            "layer.running_mean.realize()",
+            "layer.running_var.realize()",
+        ]
+
+    def derivatives(self, number: int, call: Call, asked: Sequence[str], dy: str) -> Lines:
+        """Differentiate gradients, multiplied by the directions; tinygrad has no forward mode."""
+        if any(name.startswith("jvp") for name in asked):
+            raise CannotWrite("tinygrad has no forward mode")
+        n, names = number, [name.removeprefix("hvp_") for name in asked if name.startswith("hvp_")]
+        lines = [
+            f"x_{n}, upstream = {self.tensor(call.x)}, {self.tensor(dy)}",
+            f"with Context(TRAINING={int(call.mode == 'train')}):",
+            f"    out_{n} = layer(x_{n})",
+        ]
+        if names:
+            known = {"x": f"x_{n}", "dy": "upstream", "gamma": "layer.weight"}
+            leaves = ", ".join(known[name] for name in names)
+            lines += [
+                f"vectors = [{', '.join(self.tensor(f'v_{name}_{n}', flat=name == 'gamma') for name in names)}]",
+                f"first = (out_{n} * upstream).sum().gradient({leaves})",
+                "total = sum((one * vector).sum() for one, vector in zip(first, vectors))",
+                f"{tuple_of([f'grad_{name}' for name in names])} = total.gradient({leaves})",
+            ]
+            lines += [
+                f"hvp_{name}_{n} = "
+                + (f"grad_{name}.numpy()" if name == "gamma" else self.outside(f"grad_{name}.numpy()"))
+                for name in names
+            ]
+        if "third_x" in asked:
+            lines += [
+                f"v, found = {self.tensor(f'v_x_{n}')}, out_{n}",
+                "for vector in (upstream, v, v):",
+                f"    (found,) = (found * vector).sum().gradient(x_{n})",
+                f"third_x_{n} = {self.outside('found.numpy()')}",
+            ]
         return lines
 
     def forward(self, call: Call) -> Lines:
@@ -73,8 +138,8 @@ class Tinygrad(Writer):
         """Read the tensor."""
         return f"layer.{_NAMES[name]}.numpy()"
 
-    def tensor(self, name: str) -> str:
+    def tensor(self, name: str, *, flat: bool = False) -> str:
         """Return tinygrad's tensor of a NumPy array."""
-        inner = self.inside(name)
+        inner = name if flat or name in self.held else self.inside(name)
         plain = inner == name and self.case.memory == "contiguous"
         return f"Tensor({inner})" if plain else f"Tensor(np.ascontiguousarray({inner}))"

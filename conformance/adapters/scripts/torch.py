@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from conformance.adapters.scripts.torch_deployed import Deployed
 from conformance.adapters.scripts.writer import Call, CannotWrite, Lines, Writer, arguments, tuple_of
 
-__all__ = ["Func", "Functional", "Module", "TorchWriter"]
+__all__ = ["Functional", "Module", "TorchWriter"]
 
+_STATISTICS = frozenset({"running_mean", "running_var"})
 _MODULES = {2: "BatchNorm1d", 3: "BatchNorm1d", 4: "BatchNorm2d", 5: "BatchNorm3d"}
 
 
@@ -23,6 +25,7 @@ class TorchWriter(Writer):
         asks = ".requires_grad_()" if call.differentiated else ""
         return [
             *self.mode(call.mode),
+            *(self.before(call) if _STATISTICS & call.wrt else []),
             f"x_{n} = {self.tensor(call.x)}{asks}",
             f"out_{n} = {self.called(call, f'x_{n}')}",
             f"y_{n} = {self.array(f'out_{n}.detach()')}",
@@ -38,13 +41,17 @@ class TorchWriter(Writer):
 
     def backward(self, number: int, call: Call, wrt: Sequence[str], dy: str) -> Lines:
         """Differentiate the graph, which is kept for another time."""
-        if {"running_mean", "running_var"} & set(wrt):
-            raise CannotWrite("autograd does not differentiate by running statistics")
-        leaves = [f"x_{call.number}" if name == "x" else self.names[name] for name in wrt]
+        n, again, output = call.number, [], f"out_{call.number}"
+        leaves = [f"x_{n}" if name == "x" else self.names[name] for name in wrt]
+        if _STATISTICS & set(wrt):
+            output, leaves = "again", [f'copies["{name}"]' if name in _STATISTICS else one
+                                       for name, one in zip(wrt, leaves, strict=True)]  # fmt: skip
+            again = ["# Buffers ask for no gradient: copies of those from before the call do.", *self.on_leaves(call)]
         found = tuple_of([f"grad_{name}" for name in wrt])
         return [
+            *again,
             f"{found} = torch.autograd.grad(",
-            f"    out_{call.number}, [{', '.join(leaves)}], {self.tensor(dy)}, retain_graph=True",
+            f"    {output}, [{', '.join(leaves)}], {self.tensor(dy)}, retain_graph=True",
             ")",
             *(f"d{name}_{number} = {self.taken(name)}" for name in wrt),
         ]
@@ -129,12 +136,21 @@ class TorchWriter(Writer):
         """Return the body of a function that calls the layer on ``x`` with copies of its buffers."""
         raise CannotWrite("forward mode is not written out")
 
+    def before(self, call: Call) -> Lines:
+        """Return the line that keeps copies of the buffers from before the call."""
+        raise CannotWrite("the gradient by running statistics is not written out")
+
+    def on_leaves(self, call: Call) -> Lines:
+        """Return the lines that call the layer ``again`` on ``copies`` of its buffers that ask for a gradient."""
+        raise CannotWrite("the gradient by running statistics is not written out")
+
     def tensor(self, name: str, *, flat: bool = False) -> str:
         """Return the tensor of a NumPy array, given in the dtype of input or parameters."""
         dtype = self.layer.param_dtype if flat or name in self.held else self.layer.dtype
         memory = self.case.memory
-        if dtype == "bfloat16" and memory in ("strided", "reversed") and name.startswith("x_"):
-            raise CannotWrite(f"a {memory} array of bfloat16 cannot be made from NumPy")
+        if dtype == "bfloat16" and memory == "strided" and name.startswith("x_"):
+            moved = ".movedim(1, -1)" if self.last else ""
+            return f"torch.from_numpy({name}.base).to(torch.bfloat16)[1::2, ..., 1::2]{moved}"
         # PyTorch has no negative strides.
         given = f"np.ascontiguousarray({name})" if memory == "reversed" and name.startswith("x_") else name
         inner = name if flat or name in self.held else self.inside(given)
@@ -150,7 +166,7 @@ class TorchWriter(Writer):
         return f"{tensor}.float().numpy()" if self.layer.param_dtype == "bfloat16" else f"{tensor}.numpy()"
 
 
-class Module(TorchWriter):
+class Module(Deployed, TorchWriter):
     """``torch.nn.BatchNorm*d``, eager or under ``torch.compile``."""
 
     names = {  # noqa: RUF012
@@ -161,9 +177,11 @@ class Module(TorchWriter):
     @property
     def imports(self) -> Lines:
         """Import what is called."""
-        beside = ["import io", ""] if any(step.reload for step in self.case.steps) else []
-        recomputed = any(step.recompute for step in self.case.steps)
-        return [*beside, "import torch", *(["from torch.utils.checkpoint import checkpoint"] if recomputed else [])]
+        steps = self.case.steps
+        beside = ["import io", ""] if any(step.reload or step.exported for step in steps) else []
+        recomputed = any(step.recompute for step in steps)
+        checkpoint = ["from torch.utils.checkpoint import checkpoint"] if recomputed else []
+        return [*beside, "import torch", *self.deploying, *checkpoint]
 
     def build(self) -> Lines:
         """Make the module and copy the given values into it."""
@@ -205,6 +223,19 @@ class Module(TorchWriter):
         """Call the module, under a checkpoint if it is to be recomputed."""
         name = "compiled" if self.execution == "compile" else "layer"
         return f"checkpoint({name}, {x}, use_reentrant=False)" if call.recompute else f"{name}({x})"
+
+    def before(self, call: Call) -> Lines:
+        """Copy the module's buffers."""
+        return [f"before_{call.number} = {{name: one.clone() for name, one in layer.named_buffers()}}"]
+
+    def on_leaves(self, call: Call) -> Lines:
+        """Call the module by ``torch.func.functional_call``."""
+        n = call.number
+        return [
+            f"copies = {{name: one.requires_grad_(one.is_floating_point()) for name, one in before_{n}.items()}}",
+            *self.mode(call.mode),
+            f"again = torch.func.functional_call(layer, copies, (x_{n},))",
+        ]
 
     def on_copies(self, call: Call) -> Lines:
         """Call the module by ``torch.func.functional_call``."""
@@ -269,74 +300,17 @@ class Functional(TorchWriter):
             return f"checkpoint(lambda x: F.batch_norm(x, {given}), {x}, use_reentrant=False)"
         return f"F.batch_norm({x}, {given})"
 
+    def before(self, call: Call) -> Lines:
+        """Copy the buffers."""
+        return [f'before_{call.number} = {{"running_mean": mean.clone(), "running_var": var.clone()}}']
+
+    def on_leaves(self, call: Call) -> Lines:
+        """Call the function on the copies."""
+        n = call.number
+        again = self.called(call, f"x_{n}").replace("mean, var", 'copies["running_mean"], copies["running_var"]')
+        return [f"copies = {{name: one.requires_grad_() for name, one in before_{n}.items()}}", f"again = {again}"]
+
     def on_copies(self, call: Call) -> Lines:
         """Call the function on clones."""
         given = self.called(call, "x")
         return [f"return {given}".replace("mean, var", "mean.clone(), var.clone()")]
-
-
-class Func(Module):
-    """The module by ``torch.func.functional_call``, its parameters and buffers as values."""
-
-    def build(self) -> Lines:
-        """Make the module and a function of its values."""
-        if self.execution == "vmap":
-            raise CannotWrite("two layers at once, as under torch.vmap, are not written out")
-        return [
-            *super().build(),
-            "parameters = {name: one.detach() for name, one in layer.named_parameters()}",
-            "",
-            "",
-            "def call(parameters, x):",
-            "    moved = {name: buffer.clone() for name, buffer in layer.named_buffers()}",
-            "    return torch.func.functional_call(layer, {**parameters, **moved}, (x,)), moved",
-            "",
-        ]
-
-    def forward(self, call: Call) -> Lines:
-        """Keep the pullback, and take over the buffers that the call has moved."""
-        if call.recompute:
-            raise CannotWrite("torch.utils.checkpoint does not go with torch.func")
-        n = call.number
-        return [
-            *self.mode(call.mode),
-            f"out_{n}, pullback_{n}, moved = torch.func.vjp(call, parameters, {self.tensor(call.x)}, has_aux=True)",
-            "for name, buffer in layer.named_buffers():",
-            "    buffer.copy_(moved[name])",
-            f"y_{n} = {self.array(f'out_{n}.detach()')}",
-        ]
-
-    def backward(self, number: int, call: Call, wrt: Sequence[str], dy: str) -> Lines:
-        """Pull the upstream gradient back."""
-        if {"running_mean", "running_var"} & set(wrt):
-            raise CannotWrite("the gradient by running statistics is not written out")
-        torch_names = {"gamma": "weight", "beta": "bias"}
-        lines = [f"grads, grad_x = pullback_{call.number}({self.tensor(dy)})"]
-        for name in wrt:
-            taken = self.array("grad_x") if name == "x" else self.plain(f'grads["{torch_names[name]}"]')
-            lines.append(f"d{name}_{number} = {taken}")
-        return lines
-
-    def through_update(self, number: int, earlier: str, later: str, dy: str) -> Lines:
-        """Say that this is not written out."""
-        raise CannotWrite("the gradient through the update is not written out for torch.func")
-
-    def derivatives(self, number: int, call: Call, asked: Sequence[str], dy: str) -> Lines:
-        """Push directions through ``torch.func.grad`` and through the call; in the input only."""
-        if any(name in ("hvp_gamma", "hvp_dy") for name in asked):
-            raise CannotWrite("of higher derivatives only those in x are written out for torch.func")
-        n = number
-        written = {"hvp_x": "along(gradient)(x)", "third_x": "along(along(gradient))(x)"}
-        lines = [
-            *self.mode(call.mode),
-            f"x, upstream, v = {self.tensor(call.x)}, {self.tensor(dy)}, {self.tensor(f'v_x_{n}')}",
-            "",
-            "",
-            "def along(function):",
-            "    return lambda x: torch.func.jvp(function, (x,), (v,))[1]",
-            "",
-            "",
-            "gradient = torch.func.grad(lambda x: (call(parameters, x)[0] * upstream).sum())",
-            *(f"{name}_{n} = {self.array(f'{text}.detach()')}" for name, text in written.items() if name in asked),
-        ]
-        return lines + (self.forward_mode(n, call, asked) if any(name.startswith("jvp") for name in asked) else [])

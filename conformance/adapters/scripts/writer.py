@@ -21,7 +21,8 @@ class CannotWrite(Exception):  # noqa: N818  (an answer, no fault)
 class Call:
     """One forward: the number of its step, the NumPy array it is called on, and what becomes of it.
 
-    ``differentiated`` tells whether a gradient of it is asked for, now or later.
+    ``differentiated`` tells whether a gradient of it is asked for, now or later, ``wrt`` by what; ``replicas`` names
+    the arrays that replicas are called on, each its own.
     """
 
     number: int
@@ -31,6 +32,7 @@ class Call:
     recompute: bool = False
     mask: str | None = None
     wrt: frozenset[str] = frozenset()
+    replicas: tuple[str, ...] = ()
 
 
 class Writer(ABC):
@@ -48,6 +50,10 @@ class Writer(ABC):
 
     #: Whether the framework is given the channels on the last axis unless the case says where.
     native_last = False
+    #: All that there is of a state, each by the name that ``read`` and ``put`` know.
+    state_names: tuple[str, ...] = ("running_mean", "running_var")
+    #: The variables that ``reload`` makes anew, and that the backward of an earlier call needs as they were.
+    renewed: tuple[str, ...] = ("layer",)
 
     def __init__(self, case: Case, held: frozenset[str], execution: str = "eager") -> None:
         self.case, self.layer, self.held, self.execution = case, case.layer, held, execution
@@ -74,6 +80,28 @@ class Writer(ABC):
     @abstractmethod
     def read(self, name: str) -> str:
         """Return the expression of a running statistic."""
+
+    def replicate(self, call: Call) -> Lines:
+        """Return the lines of a training forward on several inputs at once, with synchronised statistics.
+
+        The last one sets ``y_NUMBER`` to the outputs joined along the rows.
+        """
+        raise CannotWrite("there are no replicas with synchronised statistics")
+
+    def automatic(self, call: Call) -> Lines:
+        """Return the lines of a forward whose mode is left to the framework."""
+        raise CannotWrite("the mode has to be chosen")
+
+    def fold(self, call: Call, kernel: str, bias: str | None, groups: int) -> Lines:
+        """Return the lines that fold the layer into a linear one before it; the last one sets ``y_NUMBER``.
+
+        ``kernel`` and ``bias`` are NumPy arrays as ``contract.Adapter`` describes them; a convolution is in ``groups``.
+        """
+        raise CannotWrite("there is nothing that folds the layer")
+
+    def export(self, call: Call) -> Lines:
+        """Return the lines that export the layer and run what is exported; the last one sets ``y_NUMBER``."""
+        raise CannotWrite("there is nothing that exports the layer in this mode")
 
     def freeze(self, *, wanted: bool) -> Lines:
         """Return the lines that freeze the layer, or thaw it."""
