@@ -18,6 +18,7 @@ from conformance.engine.column import joined
 from conformance.errors import ResultsError
 from conformance.report.page import REPORT_NAME
 from conformance.results.read import RESULTS_NAME, Survey
+from conformance.results.room import Room, with_room
 from conformance.results.rows import ImplementationRow, RunRow
 from conformance.results.writer import ResultsWriter
 
@@ -29,14 +30,18 @@ _HINT = (
 )
 
 
+#: Bytes of spaces for columns that join: some hundred of them.
+_ROOM = 2**18
+
+
 class Recorder:
     """Writes ``results.jsonl`` in ``folder``.
 
     The first row names every column, and a column's exact versions are known only once its host
-    has started: on each new one the file is written anew beside itself and put in place in one
-    move, so that at any moment there is a readable file with all finished cells; so also when a column
-    shows another option of its dialect. A report of an earlier run in the folder is removed: it would be
-    taken for this one's.
+    has started: each new one is written into room that is kept for it. Where there is none, and when a column
+    shows another option of its dialect, the file is written anew beside itself and put in place in one
+    move, so that at any moment there is a readable file with all finished cells. A report of an earlier run in
+    the folder is removed: it would be taken for this one's.
 
     Args:
         folder: where; no other recorder may write there meanwhile.
@@ -54,6 +59,8 @@ class Recorder:
         self._columns: dict[str, ImplementationRow] = {}
         self._shown: dict[str, list[ImplementationRow]] = {}
         self._cases: set[str] = set()
+        self._room: Room | None = None
+        self._spaced = kept is not None  # what a killed run has left may have room in it
         self._started = time.monotonic()
         self._fresh = self.path.with_name(f"{self.path.stem}.new.jsonl")
         self._folder = self._locked(folder)
@@ -79,7 +86,6 @@ class Recorder:
             with self._told():
                 os.truncate(self.path, kept.length)
         self._writer = ResultsWriter.appending(self.path, 0 if kept is None else len(kept.verdicts))
-        self._written = dict(self._columns)
         self.path.with_name(REPORT_NAME).unlink(missing_ok=True)
 
     def _locked(self, folder: Path) -> int:
@@ -105,7 +111,9 @@ class Recorder:
         if column not in self._shown.setdefault(column.id, []):  # what it declares of other layers is shown beside it
             self._shown[column.id].append(column)
             self._columns[column.id] = column if known is None else joined(known, column)
-            if self._columns[column.id] != known:
+            if known is None:
+                self._join(column)
+            elif self._columns[column.id] != known:
                 self._rewrite()
         with self._told():
             self._writer.write_cell(cell.row)
@@ -138,9 +146,9 @@ class Recorder:
         asked = tuple(case for case in self.run.cases if case.id in self._cases)
         if complete and asked != self.run.cases:
             self.run = msgspec.structs.replace(self.run, cases=asked)
-            self._rewrite()
-        elif self._written != self._columns:
-            self._rewrite()
+            self._rewrite(room=0)
+        elif self._spaced:
+            self._rewrite(room=0)
         if complete:
             self._writer.write_end(round(time.monotonic() - self._started, 3))
         self.close()
@@ -153,19 +161,27 @@ class Recorder:
             os.close(self._folder)
             self._folder = -1
 
-    def _rewrite(self) -> None:
-        """Write the file anew with the columns known now, its cells copied as they are."""
+    def _join(self, column: ImplementationRow) -> None:
+        """Write a new column into the first row, which is written anew if it has no room."""
+        with self._told():
+            if self._room is not None and self._room.take(column):
+                return
+        self._rewrite()
+
+    def _rewrite(self, *, room: int | None = None) -> None:
+        """Write the file anew with the columns known now, and room for others, its cells copied as they are."""
+        room = _ROOM if room is None else room
         self._writer.close()
         run = msgspec.structs.replace(self.run, implementations=tuple(self._columns.values()))
+        row, start, end = with_room(run, room)
         with self._told():
-            with ResultsWriter(self._fresh) as writer:
-                writer.write_run(run)
+            self._fresh.write_bytes(row)
             with self.path.open("rb") as old, self._fresh.open("ab") as new:
                 old.readline()
                 shutil.copyfileobj(old, new)
             self._fresh.replace(self.path)
         self._writer = ResultsWriter.appending(self.path, self._writer.cells)
-        self._written = dict(self._columns)
+        self._room, self._spaced = Room(self.path, start, end, first=not self._columns), room > 0
 
     @contextlib.contextmanager
     def _told(self) -> Iterator[None]:

@@ -15,7 +15,7 @@ from conformance.engine.cell import cell_of
 from conformance.engine.machine import run_row
 from conformance.engine.recorder import Recorder
 from conformance.errors import ResultsError
-from conformance.results.read import read_results
+from conformance.results.read import read_results, survey
 
 Sessions = Callable[..., Any]
 Cases = tuple[Case, ...]
@@ -51,7 +51,8 @@ def test_no_file_is_left_beside_it(recorder: Recorder, session: Sessions, cases:
 def test_a_failed_rewrite_leaves_the_file(
     recorder: Recorder, session: Sessions, cases: Cases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A disk that is full when a column joins costs nothing of what was there."""
+    """A disk that is full when a column joins for which there is no room costs nothing of what was there."""
+    monkeypatch.setattr("conformance.engine.recorder._ROOM", 0)
     recorder.add(cell_of(cases[0], session(name="one")))
 
     def full(*_: object) -> None:
@@ -63,6 +64,51 @@ def test_a_failed_rewrite_leaves_the_file(
     assert ["one"] == [row.name for row in read_results(recorder.path).run.implementations]
     assert 1 == len(read_results(recorder.path).cells)
     assert [recorder.path] == list(recorder.path.parent.iterdir())
+
+
+def test_columns_join_without_a_copy(
+    recorder: Recorder, session: Sessions, cases: Cases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first column makes room in the first row; the others are written there, and the end leaves no spaces."""
+    recorder.add(cell_of(cases[0], session(name="number-0")))
+    with monkeypatch.context() as patched:
+        patched.setattr("shutil.copyfileobj", None)
+        for k in range(1, 30):
+            recorder.add(cell_of(cases[0], session(name=f"number-{k}")))
+            assert k + 1 == len(read_results(recorder.path).run.implementations)
+    assert b"   " in recorder.path.read_bytes()
+    recorder.finish()
+    results = read_results(recorder.path)
+    assert ([f"number-{k}" for k in range(30)], 30) == (
+        [column.name for column in results.run.implementations], len(results.cells)
+    )  # fmt: skip
+    assert b"   " not in recorder.path.read_bytes()
+
+
+def test_more_columns_than_there_is_room_for(
+    recorder: Recorder, session: Sessions, cases: Cases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no room is left the file is written anew, with more."""
+    monkeypatch.setattr("conformance.engine.recorder._ROOM", 5000)
+    for k in range(12):
+        recorder.add(cell_of(cases[0], session(name=f"number-{k}")))
+        assert k + 1 == len(read_results(recorder.path).run.implementations)
+
+
+def test_what_a_killed_run_has_left_is_put_in_order(
+    recorder: Recorder, session: Sessions, cases: Cases, tmp_path: Path
+) -> None:
+    """A run that goes on with a file which has room in it leaves none."""
+    for name in ("one", "two"):
+        recorder.add(cell_of(cases[0], session(name=name)))
+    recorder.close()
+    resumed = Recorder(tmp_path, recorder.run, survey(recorder.path))
+    for name in ("one", "two", "three"):
+        resumed.add(cell_of(cases[1], session(name=name)))
+    resumed.finish()
+    results = read_results(recorder.path)
+    assert (["one", "two", "three"], 5) == ([column.name for column in results.run.implementations], len(results.cells))
+    assert b"   " not in recorder.path.read_bytes()
 
 
 def test_closing_leaves_it_partial(recorder: Recorder, session: Sessions, cases: Cases) -> None:
