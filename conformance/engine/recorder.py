@@ -30,8 +30,8 @@ _HINT = (
 )
 
 
-#: Bytes of spaces for columns that join: some hundred of them.
-_ROOM = 2**18
+#: Bytes of spaces for columns that join, a dozen of them; twice as many when those are not enough, and so on.
+_ROOM = 2**14
 
 
 class Recorder:
@@ -60,6 +60,7 @@ class Recorder:
         self._shown: dict[str, list[ImplementationRow]] = {}
         self._cases: set[str] = set()
         self._room: Room | None = None
+        self._size = _ROOM
         self._spaced = kept is not None  # what a killed run has left may have room in it
         self._started = time.monotonic()
         self._fresh = self.path.with_name(f"{self.path.stem}.new.jsonl")
@@ -166,11 +167,13 @@ class Recorder:
         with self._told():
             if self._room is not None and self._room.take(column):
                 return
+        if self._room is not None:
+            self._size *= 2
         self._rewrite()
 
     def _rewrite(self, *, room: int | None = None) -> None:
         """Write the file anew with the columns known now, and room for others, its cells copied as they are."""
-        room = _ROOM if room is None else room
+        room = self._size if room is None else room
         self._writer.close()
         run = msgspec.structs.replace(self.run, implementations=tuple(self._columns.values()))
         row, start, end = with_room(run, room)

@@ -52,7 +52,7 @@ def test_a_failed_rewrite_leaves_the_file(
     recorder: Recorder, session: Sessions, cases: Cases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A disk that is full when a column joins for which there is no room costs nothing of what was there."""
-    monkeypatch.setattr("conformance.engine.recorder._ROOM", 0)
+    monkeypatch.setattr(recorder, "_size", 0)
     recorder.add(cell_of(cases[0], session(name="one")))
 
     def full(*_: object) -> None:
@@ -89,7 +89,7 @@ def test_more_columns_than_there_is_room_for(
     recorder: Recorder, session: Sessions, cases: Cases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where no room is left the file is written anew, with more."""
-    monkeypatch.setattr("conformance.engine.recorder._ROOM", 5000)
+    monkeypatch.setattr(recorder, "_size", 5000)
     for k in range(12):
         recorder.add(cell_of(cases[0], session(name=f"number-{k}")))
         assert k + 1 == len(read_results(recorder.path).run.implementations)
