@@ -38,7 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
-        sys.stderr.write(f"\nconformance {options.verb}: interrupted; finished cells are kept\n")
+        kept = "; finished cells are kept" if options.verb == "run" else ""
+        sys.stderr.write(f"\nconformance {options.verb}: interrupted{kept}\n")
         return 130
 
 

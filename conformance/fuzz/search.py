@@ -157,6 +157,10 @@ class _Search:
             judged()
         except (_Failing, _TimeIsUp):
             return
+        except KeyboardInterrupt:
+            if self.failing is None:
+                raise
+            return  # who has seen enough of the shrinking is told what there is
         # Where few cases are left to draw Hypothesis stops early: what it passed over counts as drawn.
         self.result.examples = max(self.result.examples, before + examples)
 

@@ -18,6 +18,7 @@ from conformance.adapters.contract import State as ContractState
 from conformance.definition.batch_norm import Parameters, State
 from conformance.definition.dialect import Dialect
 from conformance.definition.higher_order import Point, Question, derivatives
+from conformance.definition.linear import Linear
 from conformance.definition.rules import Rules
 from conformance.trial.sums import SUMS, VARIANCES, Sum
 
@@ -25,7 +26,7 @@ __all__ = ["HonestAdapter", "Orders"]
 
 _DIALECT = Dialect(
     statistics_gradient="leaf", update_gradient="differentiable", recomputation="once", frozen="C", untracked="batch",
-    state_dtype="parameters",
+    state_dtype="parameters", exported="batch",
 )  # fmt: skip
 
 Normalise = Literal["centred", "scale first", "divided", "approximate root", "folded"]
@@ -101,7 +102,12 @@ class _Layer:
     def forward(self, x: Array, mode: str) -> _Forward:
         return self.forward_masked(x, mode, None)
 
+    def forward_automatic(self, x: Array, differentiated: bool) -> _Forward:  # noqa: FBT001  (the contract's)
+        return self.forward(x, "train" if differentiated else "evaluate")
+
     def forward_masked(self, x: Array, mode: str, mask: Array | None) -> _Forward:
+        if x.shape[1] != self.config.channels:
+            raise ValueError(f"{x.shape[1]} channels, expected {self.config.channels}")
         rows = np.moveaxis(x, 1, 0).reshape(x.shape[1], -1).astype(self.work)
         if self.mode(mode) == "evaluate":
             return _Forward(self, x, rows, self.running_mean, self.running_var)
@@ -116,6 +122,21 @@ class _Layer:
 
     def forward_recomputed(self, x: Array) -> _Forward:
         return self.forward(x, "train")
+
+    def fold(self, x: Array, kernel: Array, bias: Array | None) -> Array:
+        """Scale the kernel by unit, and shift; the bias apart from the mean where outputs are folded, too."""
+        factor = self.gamma / np.sqrt(self.running_var + self.work(self.config.epsilon))
+        given = np.zeros_like(factor) if bias is None else bias.astype(self.work).reshape(-1, 1)
+        if self.orders.normalise == "folded":
+            offset = given * factor + (self.beta - self.running_mean * factor)
+        else:
+            offset = (given - self.running_mean) * factor + self.beta
+        scaled = kernel.astype(self.work) * factor.reshape(-1, *(1,) * (kernel.ndim - 1))
+        return Linear(scaled, offset[:, 0])(x.astype(self.work)).astype(x.dtype)
+
+    def export(self, x: Array, mode: str) -> Array:
+        """Return what a copy of the layer, in its mode, makes of ``x``."""
+        return copy.copy(self).forward(x, mode).y
 
     def freeze(self) -> None:
         self.frozen = True

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, seed, settings
 
 from conformance.adapters import numpy as own
-from conformance.corpus.case import Case
+from conformance.adapters.contract import LayerConfig, State
+from conformance.corpus.case import Case, Step
 from conformance.corpus.load import load_file
 from conformance.fuzz.cases import cases
 from conformance.fuzz.search import Direct, search
@@ -46,26 +47,45 @@ def test_of_several_who_fails_is_named() -> None:
     assert Direct(Mutant("gamma plus one")).implementation.id == found.witness.implementation
 
 
-def test_what_was_left_out_once_is_drawn() -> None:
-    """Higher derivatives in 16 bits, untracked and frozen are drawn, and updates of frozen layers and 16-bit states."""
-    drawn: set[str] = set()
+@pytest.fixture(scope="module")
+def drawn() -> set[str]:
+    """Return in words what a few thousand cases ask for."""
+    found: set[str] = set()
 
-    @settings(max_examples=1500, database=None, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=4000, database=None, deadline=None, suppress_health_check=list(HealthCheck))
     @seed(1)
     @given(case=cases())
     def look(case: Case) -> None:
         frozen = False
         for step in case.steps:
+            found.update(name for name, value in msgspec.structs.asdict(step).items() if value not in (None, False, ()))
             frozen = frozen if step.freeze is None else step.freeze
             if step.differentiates:
-                drawn.update({f"higher {case.dtype}", f"higher tracked {case.tracked}", f"higher frozen {frozen}"})
+                found.update({f"higher {case.dtype}", f"higher tracked {case.tracked}", f"higher frozen {frozen}"})
             if step.through_update is not None:
-                drawn.update({f"update {case.param_dtype}", f"update frozen {frozen}"})
+                found.update({f"update 16 bits {case.param_dtype is not None}", f"update frozen {frozen}"})
+        for given_ in case.inputs.values():
+            found.update({given_.kind, given_.poison, f"shape {given_.shape is not None}"})
 
     look()
+    return found
+
+
+def test_every_kind_of_step_is_drawn(drawn: set[str]) -> None:
+    """All that a step can be is drawn; that two outputs are the same bit for bit only a case file says."""
+    assert set() == {*Step.__struct_fields__} - {"same_as"} - drawn
+
+
+def test_odd_inputs_are_drawn(drawn: set[str]) -> None:
+    """Constant channels are drawn, values that are not finite, and batches of other sizes than the case has."""
+    assert drawn >= {"constant", "nan", "inf", "shape True"}
+
+
+def test_higher_derivatives_and_updates_are_drawn_of_every_layer(drawn: set[str]) -> None:
+    """Higher derivatives in 16 bits, untracked and frozen are drawn, and updates of frozen layers and 16-bit states."""
     assert drawn >= {
-        "higher float16", "higher bfloat16", "higher tracked False", "higher frozen True", "update float16",
-        "update bfloat16", "update frozen True",
+        "higher float16", "higher bfloat16", "higher tracked False", "higher frozen True",
+        "update 16 bits True", "update frozen True",
     }  # fmt: skip
 
 
@@ -92,11 +112,37 @@ def test_time_ends_a_search() -> None:
     assert found.witness is None
 
 
+def test_an_interrupt_ends_the_shrinking() -> None:
+    """Whoever interrupts a search that has found something is told what that is so far; else it is an interrupt."""
+
+    class Impatient(Mutant):
+        def __init__(self, name: str, until: int) -> None:
+            super().__init__(name)
+            self.until = until
+
+        def create(self, layer: LayerConfig, state: State) -> own._Layer:
+            self.until -= 1
+            if not self.until:
+                raise KeyboardInterrupt
+            return super().create(layer, state)
+
+    name = "repeated backward accumulates"  # which takes more than a step: there is something to shrink
+    whole = search(Direct(Mutant(name)), examples=2000)
+    cut = search(Direct(Impatient(name, until=whole.examples + 3)), examples=2000)
+    assert cut.witness is not None
+    assert whole.examples == cut.examples
+    with pytest.raises(KeyboardInterrupt):
+        search(Direct(Impatient(name, until=1)), examples=2000)
+
+
 def test_what_is_recorded_is_passed_over() -> None:
     """A recorded deviation of the implementation explains cases that no pattern of the record names."""
     record = Deviation(
         name="swapped", implementation="numpy", cases=("running_stats/*",),
-        quantities=("running_mean", "running_var", "y", "dx", "dgamma", "drunning_var", "drunning_mean", "dx_earlier"),
+        quantities=(
+            "running_mean", "running_var", "y", "dx", "dgamma", "drunning_var", "drunning_mean", "dx_earlier", "mse",
+            "loss",
+        ),
         variants=("momentum swapped",), reason="It is so.", proof="By hand.",
     )  # fmt: skip
     found = search(Direct(Mutant("momentum swapped")), examples=200, deviations=(record,))

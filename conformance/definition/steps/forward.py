@@ -39,7 +39,7 @@ def _expect_same(run: Simulation, number: int, name: str, call: Call) -> None:
 def _expect_distances(run: Simulation, number: int, step: Step, call: Call) -> None:
     """Expect how far the output is from an earlier one, and from a target."""
     y, error = call.forward.y[None], call.errors.y[:, None]
-    if step.against is not None:
+    if step.against is not None and step.against in run.calls:
         earlier = run.calls[step.against]
         run.written.distance(number, "mse", y, earlier.forward.y[None], error + earlier.errors.y[:, None])
     if step.target is not None:
