@@ -72,22 +72,25 @@ class Recorder:
             raise
 
     def _open(self, kept: Survey | None) -> None:
-        if kept is None:
-            # Beside it first: a kill in the middle of the row must leave no half a row behind.
-            with self._told():
-                with ResultsWriter(self._fresh) as writer:
-                    writer.write_run(self.run)
-                self._fresh.replace(self.path)
-        else:
+        if kept is not None:
             self._columns = {row.id: row for row in kept.run.implementations}
             self._cases = {case for case, _ in kept.verdicts}
             for (_, column), verdict in kept.verdicts.items():
                 self.counts.setdefault(column, Counter())[verdict] += 1
-            self._fresh.unlink(missing_ok=True)
-            with self._told():
-                os.truncate(self.path, kept.length)
-        self._writer = ResultsWriter.appending(self.path, 0 if kept is None else len(kept.verdicts))
-        self.path.with_name(REPORT_NAME).unlink(missing_ok=True)
+        with self._told():
+            self._begin() if kept is None else self._cut(kept.length)
+            self._writer = ResultsWriter.appending(self.path, 0 if kept is None else len(kept.verdicts))
+            self.path.with_name(REPORT_NAME).unlink(missing_ok=True)
+
+    def _begin(self) -> None:
+        # Beside it first: a kill in the middle of the row must leave no half a row behind.
+        with ResultsWriter(self._fresh) as writer:
+            writer.write_run(self.run)
+        self._fresh.replace(self.path)
+
+    def _cut(self, length: int) -> None:
+        self._fresh.unlink(missing_ok=True)
+        os.truncate(self.path, length)
 
     def _locked(self, folder: Path) -> int:
         """Return the folder, opened and locked; the kernel unlocks it whatever ends this process."""
@@ -194,6 +197,11 @@ class Recorder:
         except (OSError, ResultsError) as error:
             with contextlib.suppress(OSError):
                 self._fresh.unlink(missing_ok=True)
-            said = error.args[0] if isinstance(error, ResultsError) else error.strerror or error
-            told = str(said) if isinstance(error, ResultsError) else f"{self.path}: cannot write results: {said}"
-            raise ResultsError(told, hint=_HINT) from error
+            raise ResultsError(self._said(error), hint=_HINT) from error
+
+    def _said(self, error: OSError | ResultsError) -> str:
+        if isinstance(error, ResultsError):
+            return str(error.args[0])
+        blocked = isinstance(error, FileExistsError | NotADirectoryError)
+        said = "a file is where its folder would be" if blocked else error.strerror or error
+        return f"{self.path}: cannot write results: {said}"

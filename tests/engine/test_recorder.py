@@ -14,6 +14,7 @@ from conformance.definition.dialect import Dialect
 from conformance.engine.cell import cell_of
 from conformance.engine.machine import run_row
 from conformance.engine.recorder import Recorder
+from conformance.engine.resume import left_in
 from conformance.errors import ResultsError
 from conformance.results.read import read_results, survey
 
@@ -161,5 +162,24 @@ def test_an_older_report_is_removed(tmp_path: Path, cases: Cases) -> None:
 def test_a_folder_that_is_a_file_is_refused(tmp_path: Path, cases: Cases) -> None:
     """What cannot be written is told with the option that says where to write."""
     (tmp_path / "file").write_text("", "utf-8")
-    with pytest.raises(ResultsError, match=r"cannot write results: .*\n.*--output FOLDER"):
-        Recorder(tmp_path / "file", run_row(cases, corpus=cases, not_installed={}))
+    said = r"cannot write results: a file is where its folder would be\n.*--output FOLDER"
+    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(ResultsError, match=said):
+            Recorder(folder, run_row(cases, corpus=cases, not_installed={}))
+
+
+def test_a_run_that_may_not_be_written_any_more_is_left(
+    tmp_path: Path, cases: Cases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Resuming where nothing may be written is told, and changes nothing."""
+    run = run_row(cases, corpus=cases, not_installed={})
+    Recorder(tmp_path, run).close()
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(ResultsError, match="cannot write results: Read-only file system"):
+        Recorder(tmp_path, run, left_in(tmp_path))
+    assert before == {path: path.read_bytes() for path in tmp_path.iterdir()}
