@@ -7,6 +7,7 @@ import shlex
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -30,17 +31,15 @@ from conformance.host.environment import host_environment
 from conformance.host.frames import Frame
 from conformance.host.messages import Check, Checked, Describe, Described, Exit, Ran, Run
 from conformance.host.observation import Crashed, Faulty, Observation
+from conformance.host.patience import Patience
 from conformance.host.service import Service
 
-__all__ = ["PATIENCE", "START_LIMIT", "HostSession"]
+__all__ = ["START_LIMIT", "HostSession"]
 
 #: So often a case is asked whose host others kill; so many crashes are asked about again, apart.
 _ATTEMPTS, _DOUBTS = 3, 8
 #: Seconds for a host to start: importing a framework on a busy machine takes most of a minute.
 START_LIMIT = 180.0
-#: After so many cases in a row that took the host down or ran past their time the others are not asked:
-#: a thousand cases of a minute each are most of a day, and tell nothing more.
-PATIENCE = 10
 
 _TRY = "python -c \"from conformance.adapters.registry import *; load(find('{}')).describe()\""
 
@@ -94,7 +93,7 @@ class HostSession:
         self._time_limit, self._memory_limit = time_limit, memory_limit
         self._start_limit = start_limit if host is None else host.start_limit
         self._device, self._in_process = device, in_process and host is None
-        self._crashes = 0
+        self._patience = Patience()
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
         self._channel: _Channel | None = None
         self._implementation: Implementation | None = None
@@ -141,26 +140,28 @@ class HostSession:
     def observe(self, case: Case) -> Observation | Crashed | Faulty:
         """Put a case and return what came back; the host is started if it does not run.
 
-        After ``PATIENCE`` crashes in a row the host is left alone, and each further case has crashed.
+        Where ``Patience`` is at its end a case is not asked, and has crashed.
 
         Raises:
             UnstartedError: the host has never started.
         """
         with self._lock:
             self.implementation  # noqa: B018  (its error is the same for every case)
-            if self._crashes >= PATIENCE:
-                if self._channel is None:
-                    return Faulty(f"not asked: the host did not start again for any of the {PATIENCE} cases before")
-                why = f"not asked: the {PATIENCE} cases before took their host down or ran past their time"
-                return Crashed(why, again=False)
+            if not self._patience.asks():
+                started = self._channel is not None
+                return Crashed(self._patience.why, again=False) if started else Faulty(self._patience.why_not_started)
+            start = time.monotonic()
             seen = self._asked(case)
-            self._crashes = self._crashes + 1 if isinstance(seen, Crashed) or self._channel is None else 0
+            if isinstance(seen, Crashed) or self._channel is None:
+                self._patience.failed(time.monotonic() - start)
+            else:
+                self._patience = Patience()
             return seen
 
     def forgive(self) -> None:
         """Forget how often the host has crashed in a row: for whoever looks for what makes it crash."""
         with self._lock:
-            self._crashes = 0
+            self._patience = Patience()
 
     def check(self, name: str) -> Checked | Crashed | Faulty:
         """Make one check of the adapter; the host is started if it does not run.
@@ -220,7 +221,8 @@ class HostSession:
         except AdapterError as error:  # it started once: the machine is at fault
             return Faulty(str(error))
         self._doubts = self._doubts + 1 if isinstance(seen, Crashed) else 0
-        self._crashes = self._crashes if isinstance(seen, Crashed) else 0
+        if not isinstance(seen, Crashed):
+            self._patience = Patience()
         return seen
 
     def close(self) -> None:

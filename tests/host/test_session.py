@@ -18,7 +18,8 @@ from conformance.corpus.inputs import generate
 from conformance.errors import AdapterError, HostError, UnstartedError
 from conformance.host.configuration import ConfiguredHost
 from conformance.host.observation import Crashed, Faulty, Observation, Raised
-from conformance.host.session import PATIENCE, HostSession
+from conformance.host.patience import IN_A_ROW
+from conformance.host.session import HostSession
 
 Sessions = Callable[..., HostSession]
 Cases = Callable[..., Case]
@@ -168,10 +169,12 @@ def test_a_host_that_does_not_start_again(
 
     assert isinstance(fragile.observe(case(steps=EVALUATE)), Crashed)
     monkeypatch.setattr(fragile, "_start", refuse)
-    seen = [fragile.observe(case()) for _ in range(PATIENCE + 5)]
+    monkeypatch.setattr("conformance.host.patience.LOST", 0.0)
+    seen = [fragile.observe(case()) for _ in range(IN_A_ROW + 5)]
     assert Faulty("the host does not start again: no more processes") == seen[0]
     assert all(isinstance(one, Faulty) for one in seen)
-    assert len(tries) < PATIENCE
+    assert len(tries) < IN_A_ROW
+    assert Faulty("not asked: the host did not start again for any of the 10 that were asked last") == seen[-1]
 
 
 def test_an_aborted_session_starts_nothing(session: Sessions) -> None:
@@ -307,12 +310,19 @@ def test_a_foreign_host_is_held_to_the_protocol(script: str, message: str) -> No
     assert message in str(refusal.value)
 
 
-def test_patience_ends(session: Sessions, case: Cases) -> None:
-    """After a number of cases in a row that took the host down, the next is not asked; training ones had reset it."""
-    dying, evaluating = session("Exits"), case(steps=[{"evaluate": "a"}])
-    assert isinstance(dying.observe(evaluating), Crashed)
+def test_quick_crashes_are_all_asked_for(session: Sessions, case: Cases) -> None:
+    """However many cases in a row take the host down, each is asked, and what lies behind them is answered."""
+    dying = session("Exits")
+    seen = [dying.observe(case(steps=EVALUATE)) for _ in range(IN_A_ROW + 2)]
+    assert {True} == {isinstance(one, Crashed) and "took its host down" in one.reason for one in seen}
     assert isinstance(dying.observe(case()), Observation)
-    seen = [dying.observe(evaluating) for _ in range(PATIENCE + 1)]
-    reasons = [one.reason for one in seen if isinstance(one, Crashed)]
-    assert all("the implementation took its host down" in reason for reason in reasons[:PATIENCE])
-    assert f"not asked: the {PATIENCE} cases before took their host down or ran past their time" == reasons[PATIENCE]
+
+
+def test_patience_ends(session: Sessions, case: Cases, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where crashes in a row took long, ten cases are left out before one is asked again, which may be answered."""
+    monkeypatch.setattr("conformance.host.patience.LOST", 0.0)
+    dying, evaluating = session("Exits"), case(steps=EVALUATE)
+    seen = [dying.observe(evaluating) for _ in range(2 * IN_A_ROW)]
+    told = "not asked: the 10 that were asked last took the host down or ran past their time"
+    assert [False] * IN_A_ROW + [True] * IN_A_ROW == [isinstance(one, Crashed) and told == one.reason for one in seen]
+    assert isinstance(dying.observe(case()), Observation)
