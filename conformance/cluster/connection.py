@@ -13,7 +13,7 @@ from conformance.errors import UsageError
 if TYPE_CHECKING:
     from distributed import Client
 
-__all__ = ["Member", "connect", "members"]
+__all__ = ["Member", "askers", "connect", "members"]
 
 _TIMEOUT = 10
 
@@ -57,3 +57,10 @@ def members(client: Client) -> Mapping[str, Member]:
         address: Member(address, told["nthreads"], frozenset(told["resources"]))
         for address, told in workers.items()
     }
+
+
+def askers(client: Client) -> tuple[str, ...]:
+    """Return who is connected to the scheduler now, this client among them."""
+    # A lambda travels by value: the suite need not be installed where the scheduler is.
+    found: list[str] = client.run_on_scheduler(lambda dask_scheduler: list(dask_scheduler.clients))
+    return tuple(found)

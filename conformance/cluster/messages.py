@@ -17,7 +17,10 @@ __all__ = ["Begin", "Begun", "Judged", "Search", "Searched", "decode", "encode"]
 
 
 class Begin(msgspec.Struct, frozen=True, kw_only=True):
-    """Start an implementation: by its adapter, or as a configured ``host``; ``suite`` is the asker's version."""
+    """Start an implementation: by its adapter, or as a configured ``host``.
+
+    ``suite`` is the asker's version, ``asker`` who that is to the scheduler, and ``present`` who is there beside it.
+    """
 
     adapter: str
     suite: str
@@ -26,6 +29,8 @@ class Begin(msgspec.Struct, frozen=True, kw_only=True):
     device: str = "cpu"
     host: ConfiguredHost | None = None
     deviations: tuple[Deviation, ...] = ()
+    asker: str = ""
+    present: tuple[str, ...] = ()
 
 
 class Begun(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,10 +8,12 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from conformance import __version__
 from conformance.adapters.contract import Implementation
 from conformance.cluster import work
-from conformance.cluster.connection import Member
+from conformance.cluster.connection import Member, askers
 from conformance.cluster.messages import Begin, Begun, Judged, Search, Searched, decode, encode
 from conformance.corpus.case import Case
 from conformance.engine.cell import Cell
@@ -97,7 +99,8 @@ class SeatedSession:
 
     def __init__(self, seat: Seat, wanted: Wanted) -> None:
         self.seat, self.adapter, self._token = seat, wanted.adapter, uuid.uuid4().hex
-        begun: Begun = decode(seat.ask(work.begin, self._token, encode(wanted)), Begun)
+        asked = replace(wanted, asker=seat.client.id, present=askers(seat.client))
+        begun: Begun = decode(seat.ask(work.begin, self._token, encode(asked)), Begun)
         if begun.implementation is None:
             raise UnstartedError(wanted.adapter, f"{begun.error} (on {seat.member.address})", hint=begun.hint)
         self.implementation: Implementation = begun.implementation

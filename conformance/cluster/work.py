@@ -33,12 +33,14 @@ class ForgottenError(Exception):
 class _Kept:
     session: HostSession
     deviations: tuple[Deviation, ...]
+    asker: str
     busy: bool = False
     used: float = field(default_factory=time.monotonic)
 
 
-#: Seconds after which a session that nobody has used is ended: whoever began it was killed.
-_FORGOTTEN = 600.0
+#: Seconds for which a session is kept although its asker is not known to be there: one who has just come may not
+#: have been there yet when another looked.
+_GRACE = 10.0
 #: The sessions of this worker, by the token that its asker gave them.
 _sessions: dict[str, _Kept] = {}
 _lock = threading.Lock()
@@ -46,8 +48,8 @@ _lock = threading.Lock()
 
 def begin(token: str, text: bytes) -> bytes:
     """Start an implementation, to be asked under the token; that it does not start is an answer too."""
-    _end_forgotten()
     asked: Begin = decode(text, Begin)
+    _end_forgotten(asked.present)
     if asked.suite != __version__:
         return encode(Begun(error=f"this worker has the suite {__version__}, the run is of {asked.suite}",
                             hint="install one version everywhere"))  # fmt: skip
@@ -60,7 +62,7 @@ def begin(token: str, text: bytes) -> bytes:
     except ConformanceError as error:
         return encode(Begun(error=str(error.args[0]), hint=error.hint))
     with _lock:
-        _sessions[token] = _Kept(session, asked.deviations)
+        _sessions[token] = _Kept(session, asked.deviations, asked.asker)
     return encode(Begun(implementation=who))
 
 
@@ -128,9 +130,13 @@ def _used(token: str) -> Iterator[_Kept]:
             kept.busy, kept.used = False, time.monotonic()
 
 
-def _end_forgotten() -> None:
+def _end_forgotten(present: Sequence[str]) -> None:
+    """End the sessions of those who are not there any more: they were killed."""
     now = time.monotonic()
     with _lock:
-        idle = [token for token, kept in _sessions.items() if not kept.busy and now - kept.used > _FORGOTTEN]
-    for token in idle:
+        gone = [
+            token for token, kept in _sessions.items()
+            if kept.asker not in present and not kept.busy and now - kept.used > _GRACE
+        ]  # fmt: skip
+    for token in gone:
         end(token)
