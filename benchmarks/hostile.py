@@ -23,6 +23,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--inputs", type=int, default=200_000, help="for all targets together")
     parser.add_argument("--target", choices=TARGETS, help="this one only")
+    parser.add_argument("--first", type=int, default=0, help="where a part begins in the inputs of each target")
     options = parser.parse_args()
     names = [options.target] if options.target else list(TARGETS)
     each = -(-options.inputs // len(names))
@@ -30,7 +31,7 @@ def main() -> None:
         for name in names:
             start, fed = time.perf_counter(), 0
             while fed < each:
-                fed += attack(TARGETS[name], min(_BLOCK, each - fed), Path(folder), start=fed)
+                fed += attack(TARGETS[name], min(_BLOCK, each - fed), Path(folder), start=options.first + fed)
             taken = time.perf_counter() - start
             print(f"{name:20} {fed:7,} inputs in {taken:5.0f} s; peak memory {_peak():.0f} MiB", flush=True)
 

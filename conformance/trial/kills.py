@@ -76,17 +76,18 @@ class Killed:
     cells: int
 
 
-def trial(kills: int, seed: int) -> Iterator[Killed]:
-    """Kill controllers and hosts so many times, at random moments, and check what is left after each.
+def trial(kills: int, seed: int, *, clusters: bool = False) -> Iterator[Killed]:
+    """Kill controllers, hosts and workers so many times, at random moments, and check what is left after each.
 
     A run goes on, resumed where its controller was killed, until it is complete; then it is compared with one
-    that nobody disturbed, and the next begins.
+    that nobody disturbed, and the next begins. With ``clusters`` every other run is one on a cluster, whose workers
+    are killed too.
 
     Raises:
         KillsError: a file could not be read, lost or repeated a cell, or ended with another content.
     """
     draw = random.Random(seed)  # noqa: S311  (no secret)
-    with tempfile.TemporaryDirectory(prefix="kills-") as name:
+    with tempfile.TemporaryDirectory(prefix="kills-") as name, contextlib.ExitStack() as ends:
         folder = Path(name)
         (folder / "cases").mkdir()
         (folder / "cases" / "made.yaml").write_text(_CASES, encoding="utf-8")
@@ -94,10 +95,11 @@ def trial(kills: int, seed: int) -> Iterator[Killed]:
         _finish(_begin(folder, "undisturbed"))
         length = time.monotonic() - start
         undisturbed = content(read_results(folder / "undisturbed"))
+        crew = ends.enter_context(Crew(folder)) if clusters else None
         count = done = 0
         while done < kills:
             count += 1
-            for killed in _one_run(folder, f"run-{count}", draw, length):
+            for killed in _one_run(folder, f"run-{count}", draw, length, crew if count % 2 else None):
                 done += 1
                 yield killed
             if content(read_results(folder / f"run-{count}")) != undisturbed:
@@ -116,10 +118,10 @@ def content(results: Results) -> dict[str, Any]:
     return {"run": run, "cells": cells, "complete": results.complete}
 
 
-def _one_run(folder: Path, name: str, draw: random.Random, length: float) -> Iterator[Killed]:
+def _one_run(folder: Path, name: str, draw: random.Random, length: float, crew: Crew | None) -> Iterator[Killed]:
     """Kill a run until it is complete: at moments up to ``length`` seconds after its start, or amid random cells."""
     known: set[bytes] = set()
-    process = _begin(folder, name)
+    process = _begin(folder, name, crew)
     # Half of the runs are left in peace in the end, so that each is complete some time.
     for _ in range(draw.randint(3, 8)):
         start = time.monotonic()
@@ -130,19 +132,64 @@ def _one_run(folder: Path, name: str, draw: random.Random, length: float) -> Ite
             time.sleep(0.005)
         if process.poll() is not None:
             break
-        what = draw.choice(["controller", "controller", "host"])
-        hosts = _children(process.pid) if what == "host" else []
-        victim = draw.choice(hosts) if hosts else process.pid
+        what, victim = _victim(process.pid, draw, crew)
         with contextlib.suppress(ProcessLookupError):
             os.kill(victim, signal.SIGKILL)
         after = time.monotonic() - start
-        if victim == process.pid:
+        if what == "controller":
             process.communicate()
             known = _checked(folder / name, known)
-            process = _begin(folder, name)
-        yield Killed("host" if hosts else "controller", after, len(known))
+            process = _begin(folder, name, crew)
+        elif what == "worker" and crew is not None:
+            crew.replace(victim)
+        yield Killed(what, after, len(known))
     _finish(process)
     _checked(folder / name, known)
+
+
+def _victim(controller: int, draw: random.Random, crew: Crew | None) -> tuple[str, int]:
+    """Return what is to be killed, and its process: the controller where there is nothing else yet."""
+    what = draw.choice(["controller", "controller", "host"] if crew is None else ["controller", "host", "worker"])
+    parents = [controller] if crew is None else crew.workers
+    found = {"host": [host for one in parents for host in _children(one)], "worker": parents}.get(what)
+    return (what, draw.choice(found)) if found else ("controller", controller)
+
+
+class Crew:
+    """A Dask scheduler on loopback with two workers; one that is killed is replaced."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._processes: dict[int, subprocess.Popen[bytes]] = {}
+
+    def __enter__(self) -> Crew:  # noqa: PYI034 - typing.Self is newer than Python 3.10
+        self._dask("scheduler", "--host=127.0.0.1", "--port=0", f"--scheduler-file={self.folder / 'crew.json'}")
+        while not (self.folder / "crew.json").exists():
+            time.sleep(0.05)
+        self.address: str = msgspec.json.decode((self.folder / "crew.json").read_bytes())["address"]
+        self.workers = [self._worker() for _ in range(2)]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in self._processes.values():
+            process.kill()
+            process.wait()
+
+    def replace(self, worker: int) -> None:
+        """Start another in the place of one that was killed."""
+        self._processes.pop(worker).wait()
+        self.workers[self.workers.index(worker)] = self._worker()
+
+    def _worker(self) -> int:
+        return self._dask("worker", self.address, "--nthreads=1", "--no-nanny")
+
+    def _dask(self, *arguments: str) -> int:
+        process = subprocess.Popen(  # noqa: S603
+            [sys.executable, "-m", "dask", *arguments, "--no-dashboard"], cwd=self.folder,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        self._processes[process.pid] = process
+        return process.pid
 
 
 def _rows(folder: Path) -> int:
@@ -153,13 +200,14 @@ def _rows(folder: Path) -> int:
         return 0
 
 
-def _begin(folder: Path, name: str) -> subprocess.Popen[bytes]:
+def _begin(folder: Path, name: str, crew: Crew | None = None) -> subprocess.Popen[bytes]:
     adapters = [f"--adapter={adapter}" for adapter in _ADAPTERS]
     command = [
-        sys.executable, "-m", "conformance", "run", *adapters, f"--cases={folder / 'cases'}", "--workers=2",
-        "--quiet", f"--output={folder / name}", "--resume",
+        sys.executable, "-m", "conformance", "run", *adapters, f"--cases={folder / 'cases'}", "--quiet",
+        "--workers=2" if crew is None else f"--cluster={crew.address}", f"--output={folder / name}", "--resume",
     ]  # fmt: skip
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)  # noqa: S603
+    told = os.environ | {"PYTHONFAULTHANDLER": "1"}  # where the controller itself crashes, it is to say so
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=told)  # noqa: S603
 
 
 def _finish(process: subprocess.Popen[bytes]) -> None:
