@@ -27,7 +27,7 @@ def case(name: str, **changes: object) -> Case:
 
 
 BEFORE = case("before", steps=[{"train": "a"}])
-FAULT = case("fault", steps=[{"evaluate": "a"}])
+FAULT = case("fault", steps=[{"evaluate": "a", "gradients": ["x", "gamma"]}])
 AFTER = case("after", steps=[{"train": "a"}])
 
 
@@ -59,6 +59,8 @@ FAULTS = [
     ("Hoards", "crashed", "MiB of memory, more than the limit of 512 MiB"),
     ("Babbles", "void", "the host does not keep to the protocol: not a message: it starts with b'Loading '"),
     ("WrongShape", "differs", "shape (4, 3), expected (5, 3)"),
+    ("TooManyRows", "differs", "shape (10, 3), expected (5, 3)"),
+    ("TooFew", "differs", "dgamma is missing"),
     ("WrongDtype", "differs", "dtype float16, expected float32"),
     ("NotANumber", "differs", "y (step 1)"),
     ("Raises", "differs", "raised MemoryError, expected an answer"),
@@ -75,6 +77,14 @@ def test_a_fault_is_that_of_its_cell(session: HostSession, verdict: str, why: st
     before, fault, after = asked(session, BEFORE, FAULT, AFTER)
     assert ("agrees", verdict, "agrees") == (before.verdict, fault.verdict, after.verdict)
     assert why in fault.explanation
+
+
+@pytest.mark.parametrize("session", ["Exits"], indirect=True)
+def test_the_guilty_alone_have_crashed(session: HostSession) -> None:
+    """Whatever many cases take the host down one after the other, those between and behind them are answered."""
+    faults = [case(f"fault-{number}", steps=[{"evaluate": "a"}]) for number in range(11)]
+    rows = asked(session, *faults, AFTER, *faults[:2], BEFORE)
+    assert ["crashed"] * 11 + ["agrees"] + ["crashed"] * 2 + ["agrees"] == [row.verdict for row in rows]
 
 
 @pytest.mark.parametrize("session", ["Leaks"], indirect=True)

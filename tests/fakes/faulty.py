@@ -6,6 +6,7 @@ import ctypes
 import os
 import stat
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,10 @@ class _Faulty(Sound):
     """Trains well; what comes of evaluating is for others to say."""
 
     def spoil(self, y: Array) -> Array:
-        raise NotImplementedError
+        return y
+
+    def counted(self, gradients: Mapping[str, Array]) -> Mapping[str, Array]:
+        return gradients
 
     def create(self, layer: LayerConfig, state: State) -> _Layer:
         return _Layer(layer, state, self.rules, self)
@@ -44,6 +48,9 @@ class _Forward(numpy._Forward):
     @property
     def y(self) -> Array:
         return self.adapter.spoil(super().y)
+
+    def backward(self, dy: Array, wrt: Sequence[str]) -> Mapping[str, Array]:
+        return self.adapter.counted(super().backward(dy, wrt))
 
 
 class Segfaults(_Faulty):
@@ -104,6 +111,18 @@ class Babbles(_Faulty):
 class WrongShape(_Faulty):
     def spoil(self, y: Array) -> Array:
         return y[:-1]
+
+
+class TooFew(_Faulty):
+    """It answers with one gradient less than it was asked for."""
+
+    def counted(self, gradients: Mapping[str, Array]) -> Mapping[str, Array]:
+        return dict(list(gradients.items())[:-1])
+
+
+class TooManyRows(_Faulty):
+    def spoil(self, y: Array) -> Array:
+        return np.concatenate([y, y])
 
 
 class WrongDtype(_Faulty):
