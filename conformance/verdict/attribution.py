@@ -5,7 +5,7 @@ from __future__ import annotations
 from conformance.corpus.case import Case, Step
 from conformance.definition.prediction import Key
 
-__all__ = ["clause_of"]
+__all__ = ["QUANTITIES", "clause_of"]
 
 _TRAIN = {
     "y": ("1.1", (1, 2)), "running_mean": ("3.1", (3, 4)), "running_var": ("3.2", (3, 4)), "dx": ("6.1", (6,)),
@@ -20,6 +20,8 @@ _ANY = {"drunning_mean": "7.3", "drunning_var": "7.3", "dx_earlier": "8.1", "mse
 _HIGHER_ORDER = {
     "hvp_x": "9.1", "hvp_gamma": "9.1", "hvp_dy": "9.1", "third_x": "9.3", "jvp_y": "9.4", "jvp2_y": "9.5",
 }  # fmt: skip
+#: The name of every quantity that a step may yield as numbers.
+QUANTITIES = (*_TRAIN, *_ANY, *_HIGHER_ORDER)
 # Of the clauses that a case may cite for a mean, these speak of the variance alone, and the reverse.
 _NOT_OF = {"running_mean": "3.2", "running_var": "3.1", "dgamma": "6.1", "dbeta": "6.1", "dx": "6.2"}
 

@@ -13,12 +13,14 @@ import msgspec
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion
 
+from conformance.adapters.registry import known
 from conformance.corpus.faults import raise_from
 from conformance.corpus.marks import Node, parse, plain
 from conformance.corpus.select import matches
 from conformance.definition.variants import VARIANTS
 from conformance.errors import CaseError, DeviationError, UsageError
 from conformance.host.observation import Raised
+from conformance.verdict.attribution import QUANTITIES
 
 __all__ = ["Deviation", "load_deviations"]
 
@@ -50,6 +52,10 @@ class Deviation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     def __post_init__(self) -> None:
         self._is_of_one_kind()
+        for quantity in self.quantities:
+            if quantity not in QUANTITIES:
+                expected = f"expected some of {', '.join(QUANTITIES)}"
+                raise ValueError(f"entry {self.name!r}: `quantities` names {quantity!r}, {expected}")
         for variant in self.variants:
             if variant not in VARIANTS:
                 near = difflib.get_close_matches(variant, VARIANTS, n=1)
@@ -114,7 +120,8 @@ def load_deviations(extra: Sequence[Path] = ()) -> tuple[Deviation, ...]:
 
     Raises:
         DeviationError: a file cannot be read, an entry is malformed, which is told as
-            ``file:line:column``, or two entries have the same name.
+            ``file:line:column``, two entries have the same name, or one is of an execution that its
+            implementation does not have.
     """
     texts = []
     for path in extra:
@@ -130,7 +137,27 @@ def load_deviations(extra: Sequence[Path] = ()) -> tuple[Deviation, ...]:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise DeviationError(f"two recorded deviations are named {twice[0]!r}", hint="rename one of them")
+    _refuse_unknown_executions(records)
     return tuple(records)
+
+
+def _refuse_unknown_executions(records: Sequence[Deviation]) -> None:
+    """Refuse a record of an execution that no adapter has, where the implementation is that of an adapter known here.
+
+    Such a record would concern no column, and nothing would tell of it.
+    """
+    executions: dict[str, list[str]] = {}
+    for adapter in known():
+        name, _, execution = adapter.partition(":")
+        executions.setdefault(name, []).append(execution or "eager")
+    for record in records:
+        there = executions.get(record.implementation, [record.execution])
+        if record.execution and record.execution not in there:
+            raise DeviationError(
+                f"recorded deviation {record.name!r}: `execution` is {record.execution!r}, expected one in which "
+                f"{record.implementation} is asked: {', '.join(there)}",
+                hint="leave `execution` out where the record is of all of them",
+            )
 
 
 @cache

@@ -35,6 +35,10 @@ MALFORMED = {
         ENTRY.replace("gamma ignored", "gamma ignord"),
         ":1:3: entry 'no gamma': `variants` names 'gamma ignord', which is no variant; did you mean 'gamma ignored'?",
     ),
+    "quantity": (
+        ENTRY.replace("[y]", "[y, dy]"),
+        ":1:3: entry 'no gamma': `quantities` names 'dy', expected some of y, running_mean, running_var, dx, dgamma, ",
+    ),
     "versions": (
         ENTRY + "  versions: since 0.8\n",
         ":1:3: entry 'no gamma': `versions` is 'since 0.8', expected a specifier such as '>=0.8,<1'",
@@ -80,6 +84,25 @@ def test_a_name_stands_for_one_record(tmp_path: Path) -> None:
         (tmp_path / name).write_text(ENTRY, "utf-8")
     with pytest.raises(DeviationError, match="two recorded deviations are named 'no gamma'"):
         load_deviations([tmp_path / "one.yaml", tmp_path / "two.yaml"])
+
+
+def test_an_unknown_execution_is_one_message(tmp_path: Path) -> None:
+    """A record of an execution that its implementation is not asked in is told with those that it is."""
+    path = tmp_path / "mine.yaml"
+    path.write_text(ENTRY.replace("fake", "keras-jax") + "  execution: jti\n", "utf-8")
+    with pytest.raises(DeviationError) as refusal:
+        load_deviations([path])
+    assert (
+        "recorded deviation 'no gamma': `execution` is 'jti', expected one in which keras-jax is asked: eager, jit"
+        in str(refusal.value)
+    )
+
+
+def test_an_execution_of_somebody_elses_is_taken_at_its_word(tmp_path: Path) -> None:
+    """Which executions an implementation has that no adapter here is of, its record alone knows."""
+    path = tmp_path / "mine.yaml"
+    path.write_text(ENTRY + "  execution: ahead-of-time\n", "utf-8")
+    assert "ahead-of-time" == load_deviations([path])[-1].execution
 
 
 def test_a_file_of_comments_records_nothing(tmp_path: Path) -> None:
