@@ -62,10 +62,10 @@ def test_a_handful_of_cases(session: HostSession, cases: tuple[Case, ...]) -> No
 
 def test_the_same_twice(session: HostSession, cases: tuple[Case, ...]) -> None:
     """A case asked again is answered bit for bit the same, in output and gradients."""
-    (case,) = (case for case in cases if case.id == CASES[0])
+    (case,) = (case for case in cases if case.id == CASES[1])
     seen = [session.observe(case) for _ in range(2)]
     first, second = (one.outcomes for one in seen if isinstance(one, Observation))
-    assert {(1, name) for name in ("y", "dx", "dgamma", "dbeta")} == first.keys() == second.keys()
+    assert {(1, name) for name in ("y", "dx", "dgamma", "dbeta")} <= first.keys() == second.keys()
     for key, outcome in first.items():
         assert isinstance(outcome, np.ndarray)
         np.testing.assert_array_equal(outcome, second[key], strict=True)

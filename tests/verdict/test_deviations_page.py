@@ -32,10 +32,22 @@ def test_every_record_is_told_in_full(record: Deviation) -> None:
 
 @pytest.mark.parametrize("record", RECORDS, ids=lambda record: record.name)
 def test_the_proof_is_a_test(record: Deviation) -> None:
-    """Every proof names the file of tests in which it is made, and the file is there."""
-    named = re.findall(r"tests/\w+/test_\w+\.py", record.proof)
+    """Every proof names the file of tests in which it is made, and the test that it names beside is in the file."""
+    named = re.findall(r"(tests/\w+/test_\w+\.py)(?:::(\w+))?", record.proof)
     assert named
-    assert named == [name for name in named if (ROOT / name).is_file()]
+    for file, function in named:
+        text = (ROOT / file).read_text("utf-8")
+        assert f"\ndef {function or 'test_'}" in text
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_the_proof_is_of_the_dtype(dtype: str) -> None:
+    """The proof of a record whose cases are all of one dtype of 16 bits is made in a file that asks in that dtype."""
+    records = [record for record in RECORDS if all(f"[dtype={dtype}," in pattern for pattern in record.cases)]
+    assert records
+    for record in records:
+        files = re.findall(r"tests/\w+/test_\w+\.py", record.proof)
+        assert any(re.search(rf"\b{dtype}\b", (ROOT / file).read_text("utf-8")) for file in files), record.name
 
 
 def test_verdicts_are_told_in_their_order() -> None:
