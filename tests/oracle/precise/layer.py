@@ -234,7 +234,7 @@ class Layer:
         elif name == "beta":
             loss = lambda beta: dot(self.scaled(xs, statistics, self.gamma[c], beta, forward.counts), dys)  # noqa: E731
             yield number, "dbeta", (c,), slope(loss, self.beta[c], mpf(1))
-        else:
+        elif self.dialect.statistics_gradient != "refused":
             yield number, f"d{name}", (c,), self.by_statistic(name, forward, c, dys)
 
     def by_input(self, number: int, forward: Forward, c: int, dys: Channel) -> Iterator[Answer]:
