@@ -22,7 +22,7 @@ ENTRY = """\
 
 # the file's text, what the message says behind the file's name
 MALFORMED = {
-    "not YAML": ("- name: [\n", ":2:1: found "),
+    "not YAML": ("- name: [\n", ":2:1: no YAML: "),
     "no list": ("name: no gamma\n", ":1:1: found a mapping, expected a list"),
     "no mapping": ("- no gamma\n", ":1:3: found 'no gamma', expected a mapping"),
     "field missing": (ENTRY.replace("  reason: Gamma is ignored.\n", ""), ":1:3: found no `reason`, expected one"),
