@@ -13,11 +13,13 @@ from statistics import median
 from tempfile import TemporaryDirectory
 
 from conformance.corpus.case import Case
+from conformance.corpus.inputs import inputs_of
 from conformance.corpus.load import load_corpus
 from conformance.corpus.palette import EVALUATE_ONLY, PALETTE
 from conformance.engine import cell
 from conformance.engine.machine import run_row
 from conformance.engine.recorder import Recorder
+from conformance.host import session
 from conformance.host.session import HostSession
 from conformance.results.rows import QuantityRow
 from conformance.verdict.deviations import load_deviations
@@ -57,8 +59,10 @@ class Timed:
 
 
 def forget() -> None:
-    """Forget what was predicted, as if the run began."""
+    """Forget what was made of cases, predictions, inputs and requests, as if the run began."""
     cell.question_of.clear()
+    inputs_of.clear()
+    session._request.clear()  # noqa: SLF001  (nobody else has a reason to)
 
 
 def asked(cases: Sequence[Case], session: HostSession, results: Recorder) -> Iterator[Timed]:

@@ -54,9 +54,11 @@ _SAID: dict[Verdict, str] = {
     "agrees": "agrees", "rough": "is rough", "deviates": "deviates as declared", "differs": "differs",
     "changed": "is changed", "crashed": "crashes", "open": "is open", "unsupported": "is unsupported",
 }  # fmt: skip
-#: The question of a case, shared by the implementations that it is put to. Counted are its inputs; what is predicted
-#: takes some five times as much. The default set has a megabyte of inputs.
-question_of = AtHand(Question, lambda question: 500 + sum(one.nbytes for one in question.arrays.values()), 64 * 2**20)
+#: The question of a case, shared by the implementations that it is put to. Counted are its inputs, of which the default
+#: set has a megabyte; what is predicted takes some five times as much.
+question_of = AtHand(
+    Question, lambda question: 500 + sum(one.nbytes for one in question.arrays.values()), room=64 * 2**20
+)
 
 
 def cell_of(case: Case, session: Session, deviations: Sequence[Deviation] = ()) -> Cell:

@@ -21,7 +21,7 @@ from conformance.adapters.contract import Defaults, Implementation
 from conformance.adapters.registry import AdapterSpec, find, load
 from conformance.corpus.at_hand import AtHand
 from conformance.corpus.case import Case
-from conformance.corpus.inputs import generate
+from conformance.corpus.inputs import inputs_of
 from conformance.corpus.work import longer
 from conformance.errors import AdapterError, HostError, UnstartedError
 from conformance.host.answers import Fault, answer_of, observation_of, told
@@ -47,7 +47,7 @@ T = TypeVar("T")
 _encode = msgspec.json.Encoder().encode
 # The request of a case is the same for every host, and so are its bytes.
 _request = AtHand(
-    lambda case: Frame(_encode(Run.of(case)), generate(case)), lambda frame: 2 * len(frame.image), room=16 * 2**20
+    lambda case: Frame(_encode(Run.of(case)), inputs_of(case)), lambda frame: 2 * len(frame.image), room=16 * 2**20
 )
 _DESCRIBE, _EXIT = Frame(_encode(Describe())), Frame(_encode(Exit()))
 

@@ -9,7 +9,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from conformance.corpus.case import Case
-from conformance.corpus.inputs import generate
+from conformance.corpus.inputs import inputs_of
 from conformance.definition.consulted import Consulted, Kept
 from conformance.definition.prediction import Key, Prediction
 from conformance.definition.rules import Rules
@@ -25,7 +25,7 @@ class Question:
 
     def __init__(self, case: Case, arrays: Mapping[str, NDArray[Any]] | None = None) -> None:
         self.case = case
-        self.arrays = generate(case) if arrays is None else arrays
+        self.arrays = inputs_of(case) if arrays is None else arrays
         self._predictions: dict[int | None, Kept] = {}
         self._known: dict[tuple[Rules, int | None], Prediction] = {}
         self._clauses: dict[Key, str] = {}
