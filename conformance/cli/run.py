@@ -70,7 +70,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--workers", type=int, default=os.cpu_count() or 1, metavar="N",
         help="hosts driven at a time (default: the number of cores)")
     add("--time-limit", type=float, default=60.0, metavar="SECONDS",
-        help="for one case on one implementation (default: 60); cases of more than five thousand million operations, "
+        help="for one case on one implementation (default: 60); cases of more than 2.5e9 operations, "
         "such as the thread's network, have more in proportion")
     add("--memory-limit", type=float, default=default_memory_limit(), metavar="GIB",
         help="that an implementation may hold in memory (default: what the machine has)")
