@@ -40,7 +40,7 @@ def places(answers: Mapping[str, Answer], rules: Rules) -> tuple[Local, ...]:
     """
     left = [name for name, answer in answers.items() if answer.misfits(rules)]
     others = [answer for name, answer in answers.items() if name not in left]
-    able = {name: _able(answers[name], rules, sharp=True) or _able(answers[name], rules, sharp=False) for name in left}
+    able = {name: _candidates(answers[name], rules, others) for name in left}
     broken = {names: _broken(others, names, rules) for candidates in able.values() for names in candidates}
     found: list[Local] = []
     while any(able.values()):
@@ -53,6 +53,17 @@ def places(answers: Mapping[str, Answer], rules: Rules) -> tuple[Local, ...]:
         found.append(Local(best, explained, everywhere=sharp and not broken[best]))
         able = {name: candidates for name, candidates in able.items() if name not in explained}
     return tuple(found)
+
+
+def _candidates(answer: Answer, rules: Rules, others: Sequence[Answer]) -> list[Names]:
+    """Return the sets of variants that leave nothing of one probe: those that allow no more rounding, if there are any.
+
+    With 16 bits a wrong formula may fit by chance. One that every probe of more bits contradicts is no explanation as
+    long as a poorer precision may be one.
+    """
+    sharp = _able(answer, rules, sharp=True)
+    contradicted = answer.question.case.dtype in HALVES and all(_broken(others, names, rules) for names in sharp)
+    return sharp if sharp and not contradicted else sharp + _able(answer, rules, sharp=False)
 
 
 def _broken(others: Sequence[Answer], names: Names, rules: Rules) -> int:
