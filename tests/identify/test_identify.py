@@ -12,7 +12,7 @@ from conformance.adapters.contract import Adapter
 from conformance.adapters.naming import NAMINGS
 from conformance.cli.main import main
 from conformance.corpus.case import Case
-from conformance.definition.dialect import UNDECLARED
+from conformance.definition.dialect import UNDECLARED, choices
 from conformance.definition.variants import VARIANTS
 from conformance.host.observation import Crashed, Faulty, Observation
 from conformance.host.session import HostSession
@@ -103,14 +103,18 @@ def _holds(card: Card, declared: dict[str, dict[str, str]]) -> None:
     own = next((declared[case.id] for case in PROBES.values() if case.id in declared), {})
     wanted = {choice: option for choice, option in own.items() if option != UNDECLARED and choice in card.dialect}
     wanted.pop("running_variance", None)
+    assert wanted, "no choice that is declared was told"
     assert wanted == {choice: card.dialect[choice] for choice in wanted}
+    assert card.estimators or "running_variance" not in card.dialect
     for place, option in card.estimators.items():
         assert declared[ESTIMATORS[place].id]["running_variance"] in option.split(" or ")
 
 
 def test_every_line_has_evidence() -> None:
-    """No line of a card stands without the numbers, or the reason, that it rests on."""
+    """A layer that lacks nothing is told in full; no line stands without the numbers, or the reason, it rests on."""
     card = identify(InProcess(registry.load(registry.find("numpy"))))
+    assert choices().keys() == card.dialect.keys()
+    assert ESTIMATORS.keys() == card.estimators.keys()
     assert all(line.found and line.evidence for line in card.lines)
     names = [line.name for line in card.lines]
     wanted = {
