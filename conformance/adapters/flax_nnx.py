@@ -13,8 +13,9 @@ import jax.numpy as jnp
 from conformance.adapters.contract import Adapter as BaseAdapter
 from conformance.adapters.contract import Defaults, Implementation, LayerConfig, State
 from conformance.adapters.shared.jax import Masked, Replicated, Variables, WideState, refuses_replicas
+from conformance.adapters.shared.jax_network import NetworkLayer
 from conformance.adapters.shared.signature import defaults_of
-from conformance.corpus.case import Case
+from conformance.corpus.case import Case, Network
 from conformance.definition.dialect import Dialect
 
 __all__ = ["Adapter", "Jit"]
@@ -58,6 +59,10 @@ class Adapter(BaseAdapter):
     def create(self, layer: LayerConfig, state: State) -> _Layer:
         """Build the module and overwrite its variables."""
         return _Layer(layer, state, self.execution)
+
+    def create_network(self, layer: LayerConfig, network: Network, arrays: State) -> NetworkLayer:
+        """Build a stack with such modules in it."""
+        return NetworkLayer(layer, network, arrays, self.execution, self.create)
 
 
 class Jit(Adapter):

@@ -13,8 +13,9 @@ import numpy as np
 from conformance.adapters.contract import Adapter as BaseAdapter
 from conformance.adapters.contract import Defaults, Implementation, LayerConfig, State
 from conformance.adapters.shared.jax import Replicated, Variables, needs_state, refuses_replicas, through_bytes
+from conformance.adapters.shared.jax_network import NetworkLayer
 from conformance.adapters.shared.signature import defaults_of
-from conformance.corpus.case import Case
+from conformance.corpus.case import Case, Network
 from conformance.definition.dialect import Dialect
 
 __all__ = ["Adapter", "Jit"]
@@ -73,6 +74,10 @@ class Adapter(BaseAdapter):
     def create(self, layer: LayerConfig, state: State) -> _Layer:
         """Transform the module, initialise its parameters and state and overwrite them."""
         return _Layer(layer, state, self.execution)
+
+    def create_network(self, layer: LayerConfig, network: Network, arrays: State) -> NetworkLayer:
+        """Build a stack with such modules in it."""
+        return NetworkLayer(layer, network, arrays, self.execution, self.create)
 
 
 class Jit(Adapter):

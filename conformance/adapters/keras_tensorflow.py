@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import tempfile
-from typing import Any
+from typing import Any, ClassVar
 
 import tensorflow as tf
 
 from conformance.adapters.contract import Array, Defaults, Implementation, LayerConfig, State
 from conformance.adapters.shared import tensorflow_replicas as replicas
-from conformance.adapters.shared.keras import KerasAdapter, KerasLayer, import_keras
+from conformance.adapters.shared.keras import KerasAdapter, import_keras
 from conformance.adapters.shared.keras_network import Stack
+from conformance.adapters.shared.keras_network_tensorflow import NetworkLayer
+from conformance.adapters.shared.keras_saved_model import ServedLayer
 from conformance.adapters.shared.signature import defaults_of
-from conformance.adapters.shared.tensorflow import Forward, Layer
+from conformance.adapters.shared.tensorflow import Forward
 from conformance.corpus.case import Network
 from conformance.definition.dialect import Dialect
 
@@ -60,9 +61,9 @@ class Adapter(KerasAdapter):
         """Build the layer, and assign its variables."""
         return _Layer(layer, state, self.execution)
 
-    def create_network(self, layer: LayerConfig, network: Network, arrays: State) -> _Network:
+    def create_network(self, layer: LayerConfig, network: Network, arrays: State) -> NetworkLayer:
         """Build the layers of the stack, and assign their variables."""
-        return _Network(layer, network, arrays, self.execution)
+        return NetworkLayer(layer, self.execution, Stack(keras, layer, network, arrays))
 
 
 class Graph(Adapter):
@@ -77,7 +78,9 @@ class Xla(Adapter):
     execution = "xla"
 
 
-class _Layer(replicas.Replicated, KerasLayer):
+class _Layer(replicas.Replicated, ServedLayer):
+    export_options: ClassVar = {"format": "tf_saved_model", "verbose": False}
+
     def __init__(self, config: LayerConfig, state: State, execution: str, **options: Any) -> None:
         super().__init__(config, execution, last=config.channel_axis != "second")
         self.build(keras, **options)
@@ -100,15 +103,6 @@ class _Layer(replicas.Replicated, KerasLayer):
         """Call the layer in train under ``keras.remat``."""
         return self.taped("recomputed", keras.remat(lambda given: self.call(given, "train")), x)
 
-    def export(self, x: Array, mode: str) -> Array:
-        """Export a model of this one layer as a SavedModel, and call what is loaded from that."""
-        if mode == "train":
-            raise NotImplementedError("Model.export knows no mode")
-        with tempfile.TemporaryDirectory() as folder:
-            self.model(dtype=self.config.dtype).export(folder, format="tf_saved_model", verbose=False)
-            loaded = tf.saved_model.load(folder)  # it holds the variables while it is called
-            return self.array(loaded.serve(self.tensor(x)))
-
     def synchronised(self) -> _Layer:
         """Return a new layer with ``synchronized=True``."""
         layer = _Layer(self.config, {}, self.execution, synchronized=True)
@@ -118,26 +112,3 @@ class _Layer(replicas.Replicated, KerasLayer):
     def fresh(self) -> _Layer:
         """Return a new layer of the same configuration."""
         return _Layer(self.config, {}, self.execution)
-
-
-class _Network(Layer):
-    def __init__(self, config: LayerConfig, network: Network, arrays: State, execution: str) -> None:
-        super().__init__(config, execution, last=False)
-        self.stack = Stack(keras, config, network, arrays)
-
-    @property
-    def variables(self) -> dict[str, tf.Variable]:
-        """Return nothing: the gradients that are asked for are those of the input."""
-        return {}
-
-    def call(self, x: tf.Tensor, mode: str, mask: tf.Tensor | None = None) -> Any:
-        """Call the stack."""
-        return self.stack(x, training=mode == "train")
-
-    def get_state(self) -> State:
-        """Return the statistics of all batch norms."""
-        return self.stack.get_state()
-
-    def set_state(self, state: State) -> None:
-        """Assign the statistics of all batch norms."""
-        self.stack.set_state(state)

@@ -12,10 +12,11 @@ import torch
 
 from conformance.adapters.contract import Array, Defaults, Implementation, LayerConfig, State
 from conformance.adapters.shared.keras import KerasAdapter, KerasLayer, import_keras
+from conformance.adapters.shared.keras_network import Stack
 from conformance.adapters.shared.signature import defaults_of
 from conformance.adapters.shared.torch import Forward, Layer, Tensors
 from conformance.adapters.shared.torch_deployed import lacks_exporter
-from conformance.corpus.case import Case
+from conformance.corpus.case import Case, Network
 from conformance.definition.dialect import Dialect
 
 __all__ = ["Adapter"]
@@ -54,6 +55,10 @@ class Adapter(KerasAdapter):
     def create(self, layer: LayerConfig, state: State) -> _Layer:
         """Build the layer, and overwrite its variables."""
         return _Layer(layer, state)
+
+    def create_network(self, layer: LayerConfig, network: Network, arrays: State) -> _Network:
+        """Build the layers of the stack, and assign their variables."""
+        return _Network(layer, network, arrays)
 
 
 class _Layer(Layer, KerasLayer):
@@ -112,3 +117,39 @@ class _Layer(Layer, KerasLayer):
     def fresh(self) -> _Layer:
         """Return a new layer of the same configuration."""
         return _Layer(self.config, {})
+
+
+class _Network(Layer):
+    def __init__(self, config: LayerConfig, network: Network, arrays: State) -> None:
+        super().__init__(config)
+        self.stack = Stack(keras, config, network, arrays)
+
+    @property
+    def parameters(self) -> Tensors:
+        """Return nothing: the gradients that are asked for are those of the input."""
+        return {}
+
+    @property
+    def buffers(self) -> Tensors:
+        """Return the moving statistics of all batch norms."""
+        return {name: variable.value for name, variable in self._moving().items()}
+
+    def _moving(self) -> dict[str, Any]:
+        named = {name: self.stack.held(name) for name in ("running_mean", "running_var")}
+        return {f"{name}_{k}": variable for name, held in named.items() for k, variable in enumerate(held)}
+
+    def call(self, x: torch.Tensor, mode: str, buffers: Tensors | None = None) -> Any:
+        """Call the stack; on other statistics than its own in a ``keras.StatelessScope``."""
+        if buffers is None:
+            return self.stack(x, training=mode == "train")
+        held = self._moving()
+        with keras.StatelessScope(state_mapping=[(held[name], value) for name, value in buffers.items()]):
+            return self.stack(x, training=mode == "train")
+
+    def get_state(self) -> State:
+        """Return the statistics of all batch norms."""
+        return self.stack.get_state()
+
+    def set_state(self, state: State) -> None:
+        """Assign the statistics of all batch norms."""
+        self.stack.set_state(state)

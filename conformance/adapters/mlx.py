@@ -18,7 +18,7 @@ from conformance.adapters.contract import Adapter as BaseAdapter
 from conformance.adapters.contract import Array, Defaults, Implementation, LayerConfig, State
 from conformance.adapters.shared.promotion import promotes
 from conformance.adapters.shared.signature import defaults_of
-from conformance.corpus.case import Case
+from conformance.corpus.case import Case, Network
 from conformance.definition.dialect import Dialect
 
 __all__ = ["Adapter"]
@@ -55,26 +55,31 @@ class Adapter(BaseAdapter):
             running_variance="population" if old else "sample",  # https://github.com/ml-explore/mlx/pull/3817
             constants="float32 both" if old and layer.param_dtype == "float64" else "own",
             statistics_gradient="leaf", update_gradient="differentiable", recomputation="once", frozen="A",
-            untracked="batch", state_dtype="parameters",
+            untracked="batch", state_dtype="parameters", exported="batch",
         )  # fmt: skip
 
     def unsupported(self, case: Case) -> str | None:
         """Refuse what the module has no argument for."""
-        if case.momentum == "cumulative":
-            return "nn.BatchNorm has no cumulative average: momentum is a number"
-        if case.layer.rank == 5:
-            return "nn.BatchNorm takes 2 to 4 dimensions"
-        if case.channel_axis == "second" and case.layer.rank > 2:
-            return "nn.BatchNorm takes the channels from the last axis only"
-        if promotes(case):
-            return "16-bit input meets float32 parameters: MLX promotes the output to float32"
-        if any(step.masked or step.replicas is not None for step in case.steps):
-            return "nn.BatchNorm has no masks and does not synchronise"
-        return None
+        steps, rank = case.steps, case.layer.rank
+        lacks = {
+            "nn.BatchNorm has no cumulative average: momentum is a number": case.momentum == "cumulative",
+            "nn.BatchNorm takes 2 to 4 dimensions": rank == 5,
+            "nn.BatchNorm takes the channels from the last axis only": case.channel_axis == "second" and rank > 2,
+            "16-bit input meets float32 parameters: MLX promotes the output to float32": promotes(case),
+            "nn.BatchNorm has no masks and does not synchronise":
+                any(step.masked or step.replicas is not None for step in steps),
+            "mx.erf, of which GELU is made, computes float64 in float32":
+                case.network is not None and case.dtype == "float64",
+        }  # fmt: skip
+        return next((why for why, lacking in lacks.items() if lacking), None)
 
     def create(self, layer: LayerConfig, state: State) -> _Layer:
         """Build the module, and replace its arrays."""
         return _Layer(layer, state)
+
+    def create_network(self, layer: LayerConfig, network: Network, arrays: State) -> _Network:
+        """Build the modules of the stack, and replace their arrays."""
+        return _Network(layer, network, arrays)
 
 
 class _Layer:
@@ -148,6 +153,17 @@ class _Layer:
             derivative = _along(derivative, self.tensor(direction))
         return self.array(derivative(self.tensor(x)))
 
+    def export(self, x: Array, mode: str) -> Array:
+        """Export the call in that mode by ``mx.export_function``, with the arrays in it, and call what is read back."""
+        given = self.tensor(x)
+        with tempfile.TemporaryDirectory() as folder:
+            file = str(Path(folder) / "layer.mlxfn")
+            # Pure: what is traced in train would stay in the module, as arrays without values.
+            held = self.variables
+            mx.export_function(file, lambda one: self._pure(held, one, mode)[0], given)
+            loaded: Any = mx.import_function(file)
+            return self.array(loaded(given)[0])
+
     def freeze(self) -> None:
         """Take the parameters out of those that are trained."""
         self.module.freeze()
@@ -206,6 +222,40 @@ class _Layer:
         """Return the tensor in canonical layout."""
         array = _to_numpy(tensor)
         return array if self.second else np.moveaxis(array, -1, 1)
+
+
+class _Network(_Layer):
+    """A ``Sequential``; its arrays are the statistics of all batch norms, joined."""
+
+    def __init__(self, config: LayerConfig, network: Network, arrays: State) -> None:
+        self.config, self.second = config, True
+        parts = {name: np.split(arrays[name], network.blocks) for name in _NAMES if name in arrays}
+        self.norms = [
+            _Layer(config, {name: part[k] for name, part in parts.items()}).module for k in range(network.blocks)
+        ]
+        root = _to_mlx(np.sqrt(np.asarray([2], config.dtype)))  # MLX before 0.32 makes of a number a float32 one
+
+        def gelu(x: Any) -> Any:
+            return x * 0.5 * (mx.erf(x / root) + 1.0)
+
+        layers: list[Any] = []
+        for k in range(1, network.blocks + 2):
+            kernel = arrays[f"kernel_{k}"]
+            dense = mlx.nn.Linear(kernel.shape[1], kernel.shape[0])
+            dense.update({"weight": _to_mlx(kernel), "bias": _to_mlx(arrays[f"bias_{k}"])})
+            layers += [dense, *((self.norms[k - 1], gelu) if k <= network.blocks else ())]
+        self.module = mlx.nn.Sequential(*layers)
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        """Return the running statistics of all batch norms, joined."""
+        return {name: mx.concatenate([norm[name] for norm in self.norms]) for name in ("running_mean", "running_var")}
+
+    def set_arrays(self, arrays: Mapping[str, Any]) -> None:
+        """Replace the running statistics of every batch norm."""
+        for name, joined in arrays.items():
+            for norm, part in zip(self.norms, mx.split(joined, len(self.norms)), strict=True):
+                norm.update({name: part})
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ import ml_dtypes
 import mxnet as mx
 import numpy as np
 from mxnet import autograd, nd
-from mxnet.gluon import nn
+from mxnet.gluon import SymbolBlock, nn
+from mxnet.gluon.contrib.nn import SyncBatchNorm
 
 from conformance.adapters.contract import Adapter as BaseAdapter
 from conformance.adapters.contract import Array, Defaults, Implementation, LayerConfig, State
@@ -49,20 +50,23 @@ class Adapter(BaseAdapter):
         """
         return Dialect(
             running_variance="population", constants="float32 old", statistics_gradient="refused",
-            update_gradient="detached", frozen="A",
+            update_gradient="detached", frozen="A", exported="running",
         )  # fmt: skip
 
     def unsupported(self, case: Case) -> str | None:
         """Refuse what the block has no argument for."""
         dtype, param_dtype, steps = case.layer.dtype, case.layer.param_dtype, case.steps
         wide = "float32" if dtype in ("float16", "bfloat16") else dtype
+        replicas = [step.replicas for step in steps if step.replicas is not None]
         lacking = {
             "gluon's BatchNorm has no cumulative average: momentum is a number": case.momentum == "cumulative",
             f"BatchNorm of {dtype} input wants parameters of {wide}": param_dtype != wide,
             "gluon's BatchNorm always keeps running statistics":
                 not case.tracked and any(step.evaluate is not None for step in steps),
-            "gluon's BatchNorm takes no mask, and contrib's SyncBatchNorm synchronises accelerators":
-                any(step.masked or step.replicas is not None for step in steps),
+            "gluon's BatchNorm takes no mask": any(step.masked for step in steps),
+            "contrib's SyncBatchNorm knows float32 only": replicas and dtype != "float32",
+            "contrib's SyncBatchNorm averages the means of its replicas, which are of one size":
+                len({case.input(label).shape for labels in replicas for label in labels}) > 1,
             "BatchNorm counts no channels: with more of them it reads beyond its parameters":
                 any(step.rejected for step in steps),
             "gluon has no checkpointing": any(step.recompute for step in steps),
@@ -124,6 +128,39 @@ class _Layer:
                 y = self.block(second)
         y.backward(self.tensor(dy), train_mode=False)
         return self.array(first.grad)
+
+    def forward_replicas(self, xs: Sequence[Array]) -> _Replicated:
+        """Call contrib's ``SyncBatchNorm``, which has the same parameters, on a context of the processor for each."""
+        config, contexts = self.config, [mx.cpu(k) for k in range(len(xs))]
+        block = SyncBatchNorm(
+            in_channels=config.channels, num_devices=len(xs),
+            momentum=None if config.momentum is None else 1 - config.momentum,
+            epsilon=config.epsilon, scale=config.gamma, center=config.beta,
+        )  # fmt: skip
+        block.initialize(ctx=contexts)
+        for name in ("gamma", "beta", *_STATE):
+            getattr(block, name).set_data(getattr(self.block, name).data())
+        leaves = [self.tensor(x).as_in_context(context) for x, context in zip(xs, contexts, strict=True)]
+        for leaf in leaves:
+            leaf.attach_grad()
+        with autograd.record():
+            outputs = [block(leaf) for leaf in leaves]
+        return _Replicated(self, block, leaves, outputs)
+
+    def export(self, x: Array, mode: str) -> Array:
+        """Export the block, hybridised and called in that mode, to a symbol and parameters, and call what is loaded."""
+        held, given = self.get_state(), self.tensor(x)
+        self.block.hybridize()
+        with autograd.record(train_mode=mode == "train"):
+            self.block(given).wait_to_read()
+        with tempfile.TemporaryDirectory() as folder:
+            file = str(Path(folder) / "layer")
+            self.block.export(file)
+            loaded = SymbolBlock.imports(f"{file}-symbol.json", ["data"], f"{file}-0000.params")
+            y = self.array(loaded(given))
+        self.block.hybridize(self.execution == "graph")
+        self.set_state(held)
+        return y
 
     def freeze(self) -> None:
         """Ask for no gradient of the parameters."""
@@ -195,3 +232,33 @@ class _Forward:
             self.output, sources, layer.tensor(dy), retain_graph=True, train_mode=self.mode == "train"
         )
         return {name: layer.array(one) if name == "x" else one.asnumpy() for name, one in zip(wrt, found, strict=True)}
+
+
+@dataclass(frozen=True)
+class _Replicated:
+    """One call on several contexts, with its record."""
+
+    layer: _Layer
+    block: Any
+    xs: Sequence[Any]
+    outputs: Sequence[Any]
+
+    @property
+    def y(self) -> Array:
+        """Return the outputs of the replicas, joined along the rows."""
+        return self._joined(self.outputs)
+
+    def backward(self, dy: Array, wrt: Sequence[str]) -> Mapping[str, Array]:
+        """Differentiate the record; return the gradients of the inputs joined, those of parameters added up."""
+        layer, sizes = self.layer, [x.shape[0] for x in self.xs]
+        parts = np.split(dy, np.cumsum(sizes)[:-1])
+        upstream = [layer.tensor(part).as_in_context(x.context) for part, x in zip(parts, self.xs, strict=True)]
+        autograd.backward(list(self.outputs), upstream, retain_graph=True)
+        layer.set_state({name: getattr(self.block, name).data(self.xs[0].context).asnumpy() for name in _STATE})
+        found: dict[str, Array] = {"x": self._joined([x.grad for x in self.xs])} if "x" in wrt else {}
+        for name in (name for name in wrt if name != "x"):
+            found[name] = np.sum([one.asnumpy() for one in getattr(self.block, name).list_grad()], axis=0)
+        return found
+
+    def _joined(self, values: Sequence[Any]) -> Array:
+        return np.concatenate([self.layer.array(one) for one in values])

@@ -18,7 +18,7 @@ with warnings.catch_warnings():
 from conformance.adapters.contract import Adapter as BaseAdapter
 from conformance.adapters.contract import Array, Defaults, Implementation, LayerConfig, State
 from conformance.adapters.shared.signature import defaults_of
-from conformance.corpus.case import Case, Step
+from conformance.corpus.case import Case, Network, Step
 from conformance.definition.dialect import Dialect
 
 __all__ = ["Adapter"]
@@ -50,7 +50,7 @@ class Adapter(BaseAdapter):
         """Declare the population variance, and constants that the operator takes as float32."""
         return Dialect(
             running_variance="population", constants="float32", update_gradient="detached", frozen="A",
-            recomputation="again", state_dtype="parameters",
+            recomputation="again", state_dtype="parameters", exported="running",
         )  # fmt: skip
 
     def unsupported(self, case: Case) -> str | None:
@@ -70,6 +70,10 @@ class Adapter(BaseAdapter):
     def create(self, layer: LayerConfig, state: State) -> _Layer:
         """Build the module, and overwrite its parameters and buffers."""
         return _Layer(layer, state)
+
+    def create_network(self, layer: LayerConfig, network: Network, arrays: State) -> _Network:
+        """Build the modules of the stack, and overwrite their parameters and buffers."""
+        return _Network(layer, network, arrays)
 
 
 def _cannot_fold(case: Case) -> str | None:
@@ -127,12 +131,12 @@ class _Layer:
 
     def hvp(self, x: Array, mode: str, dy: Array, directions: Mapping[str, Array]) -> dict[str, Array]:
         """Differentiate the gradients, multiplied by the directions: the Hessian is symmetric."""
-        known = {"x": self.leaf(x), "dy": self.leaf(dy), "gamma": self.module.weight}
+        known = {"x": self.leaf(x), "dy": self.leaf(dy), "gamma": getattr(self.module, "weight", None)}
         variables = [known[name] for name in directions]
         vectors = [self.tensor(one) if one.ndim > 1 else paddle.to_tensor(one) for one in directions.values()]
         total = (self.call(known["x"], mode) * known["dy"]).sum()
         # Paddle has the gradient of gamma where it is asked for that of beta, too.
-        beside = [] if self.module.bias is None else [self.module.bias]
+        beside = [] if (beta := getattr(self.module, "bias", None)) is None else [beta]
         first = paddle.grad(total, [*variables, *beside], create_graph=True)[: len(variables)]
         second = paddle.grad(first, [*variables, *beside], vectors, allow_unused=True)
         found = zip(directions, second, strict=False)
@@ -163,6 +167,15 @@ class _Layer:
         model.eval()
         output = fuse_layers(model, [["0", "1"]])(self.tensor(x))
         return self.array(output)
+
+    def export(self, x: Array, mode: str) -> Array:
+        """Save the module, put in that mode, by ``paddle.jit.save``, and call what is loaded."""
+        given = self.tensor(x)
+        (self.module.train if mode == "train" else self.module.eval)()
+        with tempfile.TemporaryDirectory() as folder:
+            file = str(Path(folder) / "layer")
+            paddle.jit.save(self.module, file, input_spec=[paddle.static.InputSpec(given.shape, given.dtype)])
+            return self.array(paddle.jit.load(file)(given))
 
     def freeze(self) -> None:
         """Stop the gradients of the parameters."""
@@ -213,6 +226,38 @@ class _Layer:
         return np.moveaxis(array, -1, 1) if self.last else array
 
 
+class _Network(_Layer):
+    """A ``Sequential``; the state is that of its batch norms, joined."""
+
+    def __init__(self, config: LayerConfig, network: Network, arrays: State) -> None:
+        self.config, self.last = config, False
+        parts = {name: np.split(arrays[name], network.blocks) for name in _NAMES if name in arrays}
+        norms = [_Layer(config, {name: part[k] for name, part in parts.items()}) for k in range(network.blocks)]
+        self.norms = [norm.module for norm in norms]
+        paddle.set_default_dtype(config.param_dtype)
+        layers: list[Any] = []
+        for k in range(1, network.blocks + 2):
+            kernel = arrays[f"kernel_{k}"]
+            dense = paddle.nn.Linear(kernel.shape[1], kernel.shape[0])
+            dense.weight.set_value(np.ascontiguousarray(kernel.T))
+            dense.bias.set_value(arrays[f"bias_{k}"])
+            layers += [dense, *((self.norms[k - 1], paddle.nn.GELU()) if k <= network.blocks else ())]
+        self.module = paddle.nn.Sequential(*layers)
+
+    def get_state(self) -> State:
+        """Return the buffers of all batch norms, joined."""
+        return {
+            name: np.concatenate([getattr(norm, _NAMES[name]).numpy() for norm in self.norms])
+            for name in ("running_mean", "running_var")
+        }
+
+    def set_state(self, state: State) -> None:
+        """Overwrite the buffers of every batch norm."""
+        for name, joined in state.items():
+            for norm, part in zip(self.norms, np.split(np.asarray(joined), len(self.norms)), strict=True):
+                getattr(norm, _NAMES[name]).set_value(part)
+
+
 @dataclass(frozen=True)
 class _Forward:
     """One call, with its graph."""
@@ -228,7 +273,7 @@ class _Forward:
 
     def backward(self, dy: Array, wrt: Sequence[str]) -> dict[str, Array]:
         """Differentiate the graph, which is kept for another time."""
-        known = {"x": self.x} | {name: getattr(self.layer.module, _NAMES[name]) for name in _NAMES}
+        known = {name: self.x if name == "x" else getattr(self.layer.module, _NAMES[name]) for name in wrt}
         found = paddle.grad(self.output, [known[name] for name in wrt], self.layer.tensor(dy), retain_graph=True)
         pairs = zip(wrt, found, strict=True)
         # None is what an optimiser passes over: a gradient of zero.

@@ -34,7 +34,7 @@ class Adapter(BaseAdapter):
         """Declare the sample variance; neither the kernel's gradient nor the tape sees the statistics."""
         return Dialect(
             running_variance="sample", statistics_gradient="constant", update_gradient="detached",
-            recomputation="once" if self.execution == "graph" else "again",
+            recomputation="once" if self.execution == "graph" else "again", exported="batch",
         )  # fmt: skip
 
     def unsupported(self, case: Case) -> str | None:

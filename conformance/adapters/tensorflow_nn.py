@@ -34,7 +34,7 @@ class Adapter(BaseAdapter):
         """Declare the population variance that ``tf.nn.moments`` gives; the tape sees no assignment."""
         return Dialect(
             running_variance="population", statistics_gradient="leaf", update_gradient="detached",
-            recomputation="once" if self.execution == "graph" else "again",
+            recomputation="once" if self.execution == "graph" else "again", exported="batch",
             state_dtype="parameters",
         )  # fmt: skip
 

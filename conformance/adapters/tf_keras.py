@@ -10,9 +10,12 @@ from tf_keras.api._v1.keras.layers import BatchNormalization as BatchNormalizati
 
 from conformance.adapters.contract import Defaults, Implementation, LayerConfig, State
 from conformance.adapters.shared import tensorflow_replicas as replicas
-from conformance.adapters.shared.keras import KerasAdapter, KerasLayer
+from conformance.adapters.shared.keras import KerasAdapter
+from conformance.adapters.shared.keras_network import Stack
+from conformance.adapters.shared.keras_network_tensorflow import NetworkLayer
+from conformance.adapters.shared.keras_saved_model import ServedLayer
 from conformance.adapters.shared.signature import defaults_of
-from conformance.corpus.case import Case
+from conformance.corpus.case import Case, Network
 from conformance.definition.dialect import Dialect
 
 __all__ = ["V1", "Fused", "Unfused"]
@@ -78,6 +81,11 @@ class _Adapter(KerasAdapter):
         """Build the layer, and assign its variables."""
         return _Layer(layer, state, self)
 
+    def create_network(self, layer: LayerConfig, network: Network, arrays: State) -> NetworkLayer:
+        """Build the layers of the stack, and assign their variables."""
+        options = {"kind": self.kind, "erf": tf.math.erf, "fused": self.fused}
+        return NetworkLayer(layer, "eager", Stack(tf_keras, layer, network, arrays, **options))
+
 
 class Fused(_Adapter):
     """``fused=True``."""
@@ -97,7 +105,7 @@ class V1(_Adapter):
     name, fused, kind = "tf-keras-v1", None, BatchNormalizationV1
 
 
-class _Layer(replicas.Replicated, KerasLayer):
+class _Layer(replicas.Replicated, ServedLayer):
     def __init__(self, config: LayerConfig, state: State, adapter: _Adapter, **options: Any) -> None:
         super().__init__(config, "eager", last=config.channel_axis != "second")
         self.adapter = adapter

@@ -15,7 +15,7 @@ from conformance.definition.batch_norm import Array, Forward, Parameters, State,
 from conformance.definition.gelu import gelu, gelu_slope
 from conformance.definition.gradients import gradients
 from conformance.definition.rules import Rules
-from conformance.definition.running_state import Batch, moves, update
+from conformance.definition.running_state import Batch, moves, shared, update
 from conformance.definition.taylor import Taylor
 
 __all__ = ["Pass", "Stack", "States"]
@@ -68,10 +68,12 @@ class Stack:
         for kernel, bias, norm, state in zip(self.kernels[:-1], self.biases[:-1], self.norms, states, strict=True):
             x, shape = kernel @ x + bias, (n, len(kernel))
             moved = state
-            if not isinstance(x, Taylor):  # of a derivative the state is not looked at
+            # Of a derivative the state is not looked at, unless it is what train normalises with.
+            if not isinstance(x, Taylor) or self.rules.train_statistics == "updated":
                 batches.append(Batch(*statistics(x, shape, self.rules), n, n, norm.epsilon))
                 moved = self._moved(batches[-1], state, mode)
-            calls.append(forward(x, mode, shape, norm, state, moved, self.rules))
+            call = forward(x, mode, shape, norm, state, moved, self.rules)
+            calls.append(shared(call, state, batches[-1], self.momentum, self.rules) if batches else call)
             after.append(moved)
             x = gelu(calls[-1].y)
         return Pass(self.kernels[-1] @ x + self.biases[-1], tuple(calls), tuple(batches), tuple(after))

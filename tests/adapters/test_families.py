@@ -26,6 +26,8 @@ CASES = [
     "gradients_train/all[shape=4x3x7,dtype=float32]", "layout/rank[shape=5x3x2x4,mode=train]",
     "saving/evaluate-after-loading[dtype=float32,shape=5x3x2x4]", "untracked/train[dtype=float32]",
     "frozen/training-equals-evaluate[shape=5x3x2x4]", "update_gradient/earlier-batch[shape=4x3x7,dtype=float32]",
+    "exporting/after-training[dtype=float32]", "scenarios/networks/outputs[dtype=float32]",
+    "scenarios/networks/second-derivatives[dtype=float32]",
 ]  # fmt: skip
 FINE = {"agrees", "rough", "deviates", "unsupported"}
 

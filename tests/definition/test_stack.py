@@ -11,6 +11,7 @@ import pytest
 
 from conformance.corpus.case import Case, Network, Step
 from conformance.corpus.inputs import generate
+from conformance.definition.dialect import Dialect
 from conformance.definition.gelu import erf, gelu, gelu_slope
 from conformance.definition.network import _Run
 from conformance.definition.noise import Source
@@ -125,6 +126,22 @@ def test_the_gradient_is_that_of_differences(stack: tuple[Stack, Any, dict[str, 
 
     slope = (loss(1e-5) - loss(-1e-5)) / 2e-5
     assert float((made.gradient(made.forward(x, mode, states), dy) * v).sum()) == pytest.approx(slope, rel=1e-7)
+
+
+def test_derivatives_where_train_normalises_with_updated_statistics() -> None:
+    """Gradient and Hessian are slopes there, too: a part of the statistics is that of the batch."""
+    made = case(Step(train="a", hvp=("x",)))
+    arrays, rules = generate(made), Rules(dialect=Dialect(train_statistics="updated"))
+    stack, states = Stack.of(made.layer, NETWORK, arrays, np.float64, rules), Stack.start(NETWORK, arrays, np.float64)
+    x, dy, v = (arrays[name].T for name in ("x:a", "dy:1", "v_x:1"))
+
+    def forward(t: float) -> Any:
+        return stack.forward(x + t * v, "train", states)
+
+    slope = float(((forward(1e-5).y - forward(-1e-5).y) * dy).sum()) / 2e-5
+    assert float((stack.gradient(forward(0), dy) * v).sum()) == pytest.approx(slope, rel=1e-7)
+    curvature = (stack.gradient(forward(1e-5), dy) - stack.gradient(forward(-1e-5), dy)) / 2e-5
+    np.testing.assert_allclose(stack.hessian(x, "train", states, dy, v), curvature, rtol=1e-5, atol=1e-7)
 
 
 @pytest.mark.parametrize("mode", ["train", "evaluate"])

@@ -124,3 +124,37 @@ def test_the_gradient_context_chooses_the_mode(session: HostSession) -> None:
     for step, mean, var in ((1, given["running_mean"], given["running_var"]), (2, x.mean(0), x.var(0))):
         expected = scale * (x - mean) / np.sqrt(var + 1e-3) + shift
         np.testing.assert_allclose(seen.outcomes[step, "y"], expected, rtol=1e-10)
+
+
+def replicas(session: HostSession, **changes: Any) -> tuple[Observation, Any, Any]:
+    """Ask two replicas with a momentum of 1; return what was seen, and the rows of either."""
+    step = {"replicas": ["a", "b"], "gradients": GRADIENTS}
+    seen, given = asked(session, [step], dtype="float32", momentum=1.0, **changes)
+    return seen, given["x:a"], given["x:b"]
+
+
+def test_replicas_share_the_mean_of_their_moments(session: HostSession) -> None:
+    """Two replicas have the variance avg(x^2) - mean^2 in float32, which is far from theirs where the mean is large."""
+    seen, *parts = replicas(session, x={"offset": 3000})
+    mean, square = (np.mean([one.mean(0) for one in group], axis=0) for group in (parts, [one * one for one in parts]))
+    found, exact = seen.outcomes[1, "running_var"], np.concatenate(parts).astype(np.float64).var(0)
+    one_pass = (square - mean * mean).astype(np.float64)
+    assert (np.abs(exact - found) > 0.01 * exact).all()
+    # Sums in another order round otherwise: by a few units of the squares, of which the variance is a difference.
+    assert (np.abs(one_pass - found) <= 4 * np.spacing(square)).all()
+
+
+def test_replicas_of_different_sizes_weigh_the_same(session: HostSession) -> None:
+    """The shared mean is that of the replicas' means, however many rows each has: they are declared of one size."""
+    seen, *parts = replicas(session, inputs={"b": {"shape": "2x3"}})
+    assert "of one size" in str(seen.unsupported)
+    means = [one.astype(np.float64).mean(0) for one in parts]
+    np.testing.assert_allclose(seen.outcomes[1, "running_mean"], (means[0] + means[1]) / 2, rtol=1e-5)
+
+
+def test_exported_in_train_it_evaluates(session: HostSession) -> None:
+    """What is exported from a block that was called in train normalises with the running statistics."""
+    seen, given = asked(session, [{"train": "a", "exported": True, "observe": ["y"]}])
+    spread = np.sqrt(given["running_var"] + 1e-3)
+    expected = given["gamma"] * (given["x:a"] - given["running_mean"]) / spread + given["beta"]
+    np.testing.assert_allclose(seen.outcomes[1, "y"], expected, rtol=1e-6, atol=1e-6)

@@ -6,6 +6,7 @@ the dtype, which float64 shows, and which is no matter of batch norms.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -20,10 +21,16 @@ _NAMES = {"running_mean": "moving_mean", "running_var": "moving_variance"}
 
 
 class Stack:
-    """The layers, built and filled; ``library`` is the Keras that makes them."""
+    """The layers, built and filled; ``library`` is the Keras that makes them.
 
-    def __init__(self, library: Any, config: LayerConfig, network: Network, arrays: State) -> None:
-        self.library, self.dtype = library, config.dtype
+    ``kind`` is the class of its batch norms, made with ``options`` beside; ``erf`` what its GELU is composed of.
+    """
+
+    def __init__(
+        self, library: Any, config: LayerConfig, network: Network, arrays: State,
+        *, kind: Any = None, erf: Callable[[Any], Any] | None = None, **options: Any,
+    ) -> None:  # fmt: skip
+        self.erf, self.dtype = erf or library.ops.erf, config.dtype
         dtype, kernels = policy(config) or config.dtype, [arrays[f"kernel_{k}"] for k in range(1, network.blocks + 2)]
         self.dense = [library.layers.Dense(len(kernel), dtype=dtype) for kernel in kernels]
         for k, (dense, kernel) in enumerate(zip(self.dense, kernels, strict=True), start=1):
@@ -31,7 +38,7 @@ class Stack:
             dense.set_weights([kernel.T, arrays[f"bias_{k}"]])
         weight: Any = None if config.momentum is None else 1 - config.momentum
         self.norms = [
-            library.layers.BatchNormalization(momentum=weight, epsilon=config.epsilon, dtype=dtype)
+            (kind or library.layers.BatchNormalization)(momentum=weight, epsilon=config.epsilon, dtype=dtype, **options)
             for _ in range(network.blocks)
         ]
         for norm in self.norms:
@@ -47,7 +54,7 @@ class Stack:
         for dense, norm in zip(self.dense, self.norms, strict=False):
             z = norm(dense(x), training=training)
             root = np.sqrt(np.asarray(2, self.dtype))
-            x = z * 0.5 * (self.library.ops.erf(z / root) + 1.0)
+            x = z * 0.5 * (self.erf(z / root) + 1.0)
         return self.dense[-1](x)
 
     def held(self, name: str) -> list[Any]:

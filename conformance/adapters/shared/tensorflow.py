@@ -185,6 +185,20 @@ class HandKept(Layer):
             tf.train.Checkpoint(**fresh.variables).read(path).assert_consumed()
         return fresh
 
+    def export(self, x: Array, mode: str) -> Array:
+        """Save the call in that mode as a SavedModel, with copies of the variables in it, and call what is loaded."""
+        given = self.tensor(x)
+        module: Any = tf.Module()
+        module.held = self.variables
+        module.serve = tf.function(
+            lambda one: self.call(one, mode), [tf.TensorSpec(given.shape, given.dtype)],
+            jit_compile=self.execution == "xla", autograph=False,
+        )  # fmt: skip
+        with tempfile.TemporaryDirectory() as folder:
+            tf.saved_model.save(module, folder)
+            loaded = tf.saved_model.load(folder)  # it holds the variables while it is called
+            return self.array(loaded.serve(given))
+
 
 def lacks(case: Case) -> str | None:
     """Say what a layer of functions has no means for."""
