@@ -12,7 +12,7 @@ import numpy as np
 
 from conformance.adapters.contract import Adapter as BaseAdapter
 from conformance.adapters.contract import Defaults, Implementation, LayerConfig, State
-from conformance.adapters.shared.jax import Replicated, Variables, needs_state, refuses_replicas
+from conformance.adapters.shared.jax import Replicated, Variables, needs_state, refuses
 from conformance.adapters.shared.jax_network import NetworkLayer
 from conformance.adapters.shared.signature import defaults_of
 from conformance.corpus.case import Case, Network
@@ -69,7 +69,7 @@ class _Adapter(BaseAdapter):
             "equinox.nn.BatchNorm takes the channels from the first axis of a row":
                 case.channel_axis == "last" and case.layer.rank > 2,
         }  # fmt: skip
-        return next((why for why, lacking in lacks.items() if lacking), refuses_replicas(case))
+        return next((why for why, lacking in lacks.items() if lacking), refuses(case))
 
     def create(self, layer: LayerConfig, state: State) -> _Layer:
         """Build module and state, and overwrite their arrays."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from conformance.adapters.contract import Adapter as BaseAdapter
 from conformance.adapters.contract import Defaults, Implementation, LayerConfig, State
-from conformance.adapters.shared.jax import Layer, Masked, Replicated, Variables, WideState, refuses_replicas
+from conformance.adapters.shared.jax import Layer, Masked, Replicated, Variables, WideState, refuses
 from conformance.adapters.shared.signature import defaults_of
 from conformance.corpus.case import Case, Network
 from conformance.definition.dialect import Dialect
@@ -59,7 +59,7 @@ class Adapter(BaseAdapter):
             return "linen.BatchNorm always keeps running statistics"
         if any(step.freeze is not None for step in case.steps):
             return "a linen module has no gesture for freezing: parameters are values that the caller updates or not"
-        return refuses_replicas(case)
+        return refuses(case)
 
     def create(self, layer: LayerConfig, state: State) -> _Layer:
         """Build the module, initialise its variables and overwrite them."""

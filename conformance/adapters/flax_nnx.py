@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from conformance.adapters.contract import Adapter as BaseAdapter
 from conformance.adapters.contract import Defaults, Implementation, LayerConfig, State
-from conformance.adapters.shared.jax import Masked, Replicated, Variables, WideState, refuses_replicas
+from conformance.adapters.shared.jax import Masked, Replicated, Variables, WideState, refuses
 from conformance.adapters.shared.jax_network import NetworkLayer
 from conformance.adapters.shared.signature import defaults_of
 from conformance.corpus.case import Case, Network
@@ -54,7 +54,7 @@ class Adapter(BaseAdapter):
             return "nnx.BatchNorm always keeps running statistics"
         if any(step.freeze is not None for step in case.steps):
             return "an nnx module has no gesture for freezing: the caller chooses the variables to differentiate by"
-        return refuses_replicas(case)
+        return refuses(case)
 
     def create(self, layer: LayerConfig, state: State) -> _Layer:
         """Build the module and overwrite its variables."""
@@ -81,15 +81,16 @@ class _Layer(WideState, Masked, Replicated):
             epsilon=config.epsilon, dtype=jnp.dtype(config.dtype), param_dtype=jnp.dtype(config.param_dtype),
             use_scale=config.gamma, use_bias=config.beta, rngs=flax.nnx.Rngs(0),
         )  # fmt: skip
-        pure = flax.nnx.to_pure_dict(flax.nnx.state(self.module))
+        pure = _values(flax.nnx.state(self.module))
         self.variables = {name: pure[leaf] for name, leaf in _NAMES.items() if leaf in pure}
         self.set_state(state)
 
     def apply(self, variables: Variables, x: Any, mode: str, **options: Any) -> tuple[Any, Variables]:
         """Merge module and variables, call it, and take its statistics out again."""
         definition, state = flax.nnx.split(self.module)
-        flax.nnx.replace_by_pure_dict(state, {_NAMES[name]: value for name, value in variables.items()})
-        module = flax.nnx.merge(definition, state)
+        _replace(state, {_NAMES[name]: value for name, value in variables.items()})
+        # Variables made anew: Flax 0.11 refuses to change those of the module under a transformation.
+        module = flax.nnx.merge(definition, jax.tree.map(lambda leaf: leaf, state))
         module.axis_name = options.get("axis_name")
         y = module(x, use_running_average=mode == "evaluate", mask=options.get("mask"))
         return y, {} if mode == "evaluate" else {"running_mean": module.mean[...], "running_var": module.var[...]}
@@ -100,3 +101,19 @@ class _Layer(WideState, Masked, Replicated):
         written = flax.serialization.to_bytes(self.variables)
         fresh.variables = flax.serialization.from_bytes(fresh.variables, written)
         return fresh
+
+
+def _values(state: Any) -> dict[str, Any]:
+    """Return the arrays of a state: by a function, which up to Flax 0.10.2 was a method."""
+    read = getattr(flax.nnx, "to_pure_dict", None)
+    values: dict[str, Any] = state.to_pure_dict() if read is None else read(state)
+    return values
+
+
+def _replace(state: Any, values: dict[str, Any]) -> None:
+    """Replace the arrays of a state: by a function, which up to Flax 0.10.2 was a method."""
+    write = getattr(flax.nnx, "replace_by_pure_dict", None)
+    if write is None:
+        state.replace_by_pure_dict(values)
+    else:
+        write(state, values)

@@ -12,7 +12,7 @@ import numpy as np
 
 from conformance.adapters.contract import Adapter as BaseAdapter
 from conformance.adapters.contract import Defaults, Implementation, LayerConfig, State
-from conformance.adapters.shared.jax import Replicated, Variables, needs_state, refuses_replicas, through_bytes
+from conformance.adapters.shared.jax import Replicated, Variables, needs_state, refuses, through_bytes
 from conformance.adapters.shared.jax_network import NetworkLayer
 from conformance.adapters.shared.signature import defaults_of
 from conformance.corpus.case import Case, Network
@@ -69,7 +69,7 @@ class Adapter(BaseAdapter):
                 any(step.freeze is not None for step in case.steps),
             "haiku.BatchNorm takes no mask": any(step.masked for step in case.steps),
         }  # fmt: skip
-        return next((why for why, lacking in lacks.items() if lacking), refuses_replicas(case))
+        return next((why for why, lacking in lacks.items() if lacking), refuses(case))
 
     def create(self, layer: LayerConfig, state: State) -> _Layer:
         """Transform the module, initialise its parameters and state and overwrite them."""

@@ -20,6 +20,7 @@ __all__ = ["Adapter"]
 keras, tf, _TENSORFLOW = import_keras_2()
 _VERSION = Version(keras.__version__)
 _NAMES = {"gamma": "gamma", "beta": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
+_STATE = ("running_mean", "running_var")
 
 
 class Adapter(BaseAdapter):
@@ -61,19 +62,19 @@ class Adapter(BaseAdapter):
             "BatchNormalization has no cumulative average: momentum is a number": case.momentum == "cumulative",
             "BatchNormalization always keeps moving statistics":
                 not case.tracked and any(step.evaluate is not None for step in steps),
-            "old Keras has one dtype for everything": dtype != case.layer.param_dtype,
-            "old Keras knows float16, float32 and float64": dtype == "bfloat16",
+            "old Keras has one dtype for everything": dtype != case.layer.param_dtype and not _mixes(case),
+            "old Keras knows float16, float32 and float64": dtype == "bfloat16" and not _mixes(case),
             "Keras 2.3 multiplies the variance by a factor in float32, which TensorFlow refuses":
                 dtype != "float32" and Version("2.3") <= _VERSION,
             "the fused kernel knows no float64": dtype == "float64" and _fused(case.layer),
             "the fused kernel takes statistics in float32, and Keras makes them of one dtype with the input":
-                dtype == "float16" and _fused(case.layer),
+                case.layer.param_dtype == "float16" and _fused(case.layer),
             "old Keras has no masks, recomputation or replicas for this layer":
                 any(step.masked or step.recompute or step.replicas is not None for step in steps),
             "the updates of a graph are run beside it: no call reads what another has assigned in one run":
                 any(step.through_update is not None for step in steps),
             "Keras 2.1.3 to 2.2.4 divides the averages by 1 - momentum^k, which is 0 for its momentum of 1":
-                case.momentum == 0 and Version("2.1.3") <= _VERSION < Version("2.3"),
+                case.momentum == 0 and Version("2.1.3") <= _VERSION < Version("2.3") and _uses_state(case),
             "graphs have no forward mode": any(step.jvp for step in steps),
         }  # fmt: skip
         return next((why for why, lacks in lacking.items() if lacks), None)
@@ -107,6 +108,16 @@ class _Layer:
         """Return gamma, beta and the moving statistics, those that the layer has."""
         found = {name: getattr(self.layer, attribute) for name, attribute in _NAMES.items()}
         return {name: variable for name, variable in found.items() if variable is not None}
+
+    @property
+    def averages(self) -> dict[str, Any]:
+        """Return the sums and counts that Keras 2.1.3 to 2.2.4 debias: variables of the graph, not of the model."""
+        own = {self.variables[name].op.name: name for name in _STATE}
+        every = {tuple(one.op.name.rpartition("/")[::2]): one for one in tf.global_variables()}
+        return {
+            f"{own[statistic]}_{part}": one for (statistic, part), one in every.items()
+            if statistic in own and part in ("biased", "local_step")
+        }  # fmt: skip
 
     def forward(self, x: Array, mode: str) -> _Forward:
         """Run the graph, in training with the updates that the model has, and keep the state from before."""
@@ -142,12 +153,14 @@ class _Layer:
         return self.array(self.run([third], x, mode, {self.dy: self.tensor(dy)})[0])
 
     def get_state(self) -> State:
-        """Return the moving statistics."""
-        return {name: keras.backend.get_value(self.variables[name]) for name in ("running_mean", "running_var")}
+        """Return the moving statistics, and what they are made from."""
+        held = {name: self.variables[name] for name in _STATE} | self.averages
+        return dict(zip(held, keras.backend.batch_get_value(list(held.values())), strict=True))
 
     def set_state(self, state: State) -> None:
         """Assign the variables that the state names."""
-        pairs = [(variable, state[name]) for name, variable in self.variables.items() if name in state]
+        held = self.variables | self.averages
+        pairs = [(variable, state[name]) for name, variable in held.items() if name in state]
         keras.backend.batch_set_value(pairs)
 
     def freeze(self) -> None:
@@ -196,3 +209,14 @@ class _Forward:
 def _fused(layer: LayerConfig) -> bool:
     """Tell whether the version at hand takes the fused kernel in training: not on the second axis of a processor."""
     return Version("2.1.3") <= _VERSION and layer.rank == 4 and layer.channel_axis != "second"
+
+
+def _mixes(case: Case) -> bool:
+    """Tell whether a 16-bit input goes with float32 parameters: in the training call of the fused kernel it does."""
+    trains = all(step.train is not None and not step.gradients and not step.differentiates for step in case.steps)
+    return trains and _fused(case.layer) and case.layer.param_dtype == "float32"
+
+
+def _uses_state(case: Case) -> bool:
+    """Tell whether a case evaluates, or reads the running statistics."""
+    return any(step.mode == "evaluate" or not {*_STATE}.isdisjoint(step.observe) for step in case.steps)

@@ -8,11 +8,11 @@ import jax
 import jax.numpy as jnp
 
 from conformance.adapters.contract import Defaults, Implementation, LayerConfig, State
-from conformance.adapters.shared.jax import Layer, Masked, Variables
+from conformance.adapters.shared.jax import Layer, Masked, Variables, cannot_export
 from conformance.adapters.shared.keras import KerasAdapter, KerasLayer, import_keras
 from conformance.adapters.shared.keras_network import Stack
 from conformance.adapters.shared.signature import defaults_of
-from conformance.corpus.case import Network
+from conformance.corpus.case import Case, Network
 from conformance.definition.dialect import Dialect
 
 __all__ = ["Adapter", "Jit"]
@@ -42,6 +42,10 @@ class Adapter(KerasAdapter):
             running_variance="population", statistics_gradient="leaf", update_gradient="differentiable",
             recomputation="once", frozen="C", state_dtype="parameters", exported="batch",
         )  # fmt: skip
+
+    def unsupported(self, case: Case) -> str | None:
+        """Refuse what the layer has no argument for, and exporting where that lacks a package."""
+        return super().unsupported(case) or cannot_export(case)
 
     def create(self, layer: LayerConfig, state: State) -> _Layer:
         """Build the layer, and overwrite the values of its variables."""

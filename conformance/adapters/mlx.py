@@ -18,12 +18,13 @@ from conformance.adapters.contract import Adapter as BaseAdapter
 from conformance.adapters.contract import Array, Defaults, Implementation, LayerConfig, State
 from conformance.adapters.shared.promotion import promotes
 from conformance.adapters.shared.signature import defaults_of
-from conformance.corpus.case import Case, Network
+from conformance.corpus.case import Case, Network, Step
 from conformance.definition.dialect import Dialect
 
 __all__ = ["Adapter"]
 
 _NAMES = {"gamma": "weight", "beta": "bias", "running_mean": "running_mean", "running_var": "running_var"}
+_RELEASE = tuple(int(number) for number in metadata.version("mlx").split(".")[:2])
 
 
 class Adapter(BaseAdapter):
@@ -49,8 +50,7 @@ class Adapter(BaseAdapter):
         Before 0.32 the running variance is the population's, and a Python number meets a float64 array as float32.
         ``freeze`` takes parameters out of ``trainable_parameters`` and changes no call.
         """
-        release = tuple(int(number) for number in metadata.version("mlx").split(".")[:2])
-        old = release < (0, 32)
+        old = _RELEASE < (0, 32)
         return Dialect(
             running_variance="population" if old else "sample",  # https://github.com/ml-explore/mlx/pull/3817
             constants="float32 both" if old and layer.param_dtype == "float64" else "own",
@@ -68,6 +68,10 @@ class Adapter(BaseAdapter):
             "16-bit input meets float32 parameters: MLX promotes the output to float32": promotes(case),
             "nn.BatchNorm has no masks and does not synchronise":
                 any(step.masked or step.replicas is not None for step in steps),
+            "before MLX 0.31 forward mode, by which second derivatives are asked, has no rule for sums":
+                _RELEASE < (0, 31) and any(_adds_up(step) for step in steps),
+            "before MLX 0.31 float64 numbers are read from a file as complex64":
+                _RELEASE < (0, 31) and case.layer.param_dtype == "float64" and any(step.reload for step in steps),
             "mx.erf, of which GELU is made, computes float64 in float32":
                 case.network is not None and case.dtype == "float64",
         }  # fmt: skip
@@ -80,6 +84,11 @@ class Adapter(BaseAdapter):
     def create_network(self, layer: LayerConfig, network: Network, arrays: State) -> _Network:
         """Build the modules of the stack, and replace their arrays."""
         return _Network(layer, network, arrays)
+
+
+def _adds_up(step: Step) -> bool:
+    """Tell whether a derivative by forward mode passes through a sum: of a batch, or over one for gamma's."""
+    return step.differentiates and (step.mode == "train" or "gamma" in step.hvp)
 
 
 class _Layer:
@@ -180,6 +189,9 @@ class _Layer:
             self.module.save_weights(file)
             fresh.module.load_weights(file)
             mx.eval(fresh.module.parameters())
+        for name, array in fresh.variables.items():
+            if array.dtype != self.variables[name].dtype:  # https://github.com/ml-explore/mlx/issues/2958
+                raise TypeError(f"{name} was saved as {self.variables[name].dtype} and read as {array.dtype}")
         return fresh
 
     @property
@@ -228,6 +240,8 @@ class _Network(_Layer):
     """A ``Sequential``; its arrays are the statistics of all batch norms, joined."""
 
     def __init__(self, config: LayerConfig, network: Network, arrays: State) -> None:
+        if _RELEASE < (0, 31) and config.param_dtype == "float64":  # it would end the process
+            raise TypeError("before MLX 0.31 addmm knows no float64")
         self.config, self.second = config, True
         parts = {name: np.split(arrays[name], network.blocks) for name in _NAMES if name in arrays}
         self.norms = [

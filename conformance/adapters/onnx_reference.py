@@ -17,6 +17,8 @@ from conformance.definition.dialect import Dialect
 
 __all__ = ["Opset9", "Opset14", "Opset15"]
 
+_RELEASE = tuple(int(number) for number in onnx.__version__.split(".")[:2])
+
 
 class _Adapter(BaseAdapter):
     """The evaluator on a model of ``opset``."""
@@ -41,6 +43,8 @@ class _Adapter(BaseAdapter):
 
     def unsupported(self, case: Case) -> str | None:
         """Refuse what a graph cannot be asked, and types that the opset does not let differ."""
+        if _RELEASE < (1, 18) and case.layer.param_dtype == "bfloat16":
+            return "before onnx 1.18 the evaluator has a bfloat16 of its own, and takes no NumPy array of it"
         if case.dtype == "float16" and case.epsilon < 1e-6:
             return "the evaluator adds epsilon in 16 bits, and float16 has no such number"
         wider = case.dtype in ("float16", "bfloat16") and case.layer.param_dtype != case.dtype

@@ -9,7 +9,7 @@ from jax.example_libraries import stax
 
 from conformance.adapters.contract import Adapter as BaseAdapter
 from conformance.adapters.contract import Defaults, Implementation, LayerConfig, State
-from conformance.adapters.shared.jax import Layer, Variables, needs_state, through_bytes
+from conformance.adapters.shared.jax import Layer, Variables, cannot_export, needs_state, through_bytes
 from conformance.adapters.shared.signature import defaults_of
 from conformance.corpus.case import Case
 from conformance.definition.dialect import Dialect
@@ -49,7 +49,7 @@ class Adapter(BaseAdapter):
             return "stax.BatchNorm does not synchronise"
         if case.layer.dtype != case.layer.param_dtype:
             return "stax.BatchNorm has no dtype of its own: its output has the promoted one of input and parameters"
-        return None
+        return cannot_export(case)
 
     def create(self, layer: LayerConfig, state: State) -> _Layer:
         """Make the layer's functions, initialise its parameters and overwrite them."""

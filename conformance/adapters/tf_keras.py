@@ -8,13 +8,14 @@ import tensorflow as tf
 import tf_keras
 from tf_keras.api._v1.keras.layers import BatchNormalization as BatchNormalizationV1
 
-from conformance.adapters.contract import Defaults, Implementation, LayerConfig, State
+from conformance.adapters.contract import Array, Defaults, Implementation, LayerConfig, State
 from conformance.adapters.shared import tensorflow_replicas as replicas
 from conformance.adapters.shared.keras import KerasAdapter
 from conformance.adapters.shared.keras_network import Stack
 from conformance.adapters.shared.keras_network_tensorflow import NetworkLayer
 from conformance.adapters.shared.keras_saved_model import ServedLayer
 from conformance.adapters.shared.signature import defaults_of
+from conformance.adapters.shared.tensorflow import Forward
 from conformance.corpus.case import Case, Network
 from conformance.definition.dialect import Dialect
 
@@ -51,7 +52,7 @@ class _Adapter(KerasAdapter):
         Not fused, the weight of the batch is computed in float32; fused, the statistics have no gradient. Freezing
         is ``trainable = False``, which in version 1 leaves only the state where it is.
         """
-        fused = layer.rank in _FUSED_RANKS and layer.dtype != "float64" if self.fused is None else self.fused
+        fused = self._fuses(layer)
         return Dialect(
             running_variance="sample" if fused else "population", statistics_gradient="constant" if fused else "leaf",
             update_gradient="detached", constants="own" if fused else "float32 momentum", recomputation="again",
@@ -62,13 +63,13 @@ class _Adapter(KerasAdapter):
     def lacks_replicas(self) -> str | None:
         """Say why replicas cannot be synchronised, unless they can."""
         if self.kind is BatchNormalizationV1:
-            return "the layer of version 1 has no argument synchronized"
-        return "the fused kernel does not synchronise" if self.fused else replicas.lacks("eager")
+            return "the layer of version 1 takes synchronized=True, and does not synchronise"
+        return replicas.lacks("eager")
 
     def unsupported(self, case: Case) -> str | None:
         """Refuse what the layer has no argument for, and what the fused kernel does not take."""
-        if any(step.masked for step in case.steps):
-            return "BatchNormalization of Keras 2 has no argument for a mask"
+        if self._fuses(case.layer) and any(step.masked or step.replicas is not None for step in case.steps):
+            return "the fused kernel ignores masks and does not synchronise"
         if self.fused and case.layer.rank not in _FUSED_RANKS:
             return "the fused kernel takes four or five dimensions"
         if self.fused and case.layer.dtype == "float64":
@@ -76,6 +77,10 @@ class _Adapter(KerasAdapter):
         if case.layer.param_dtype in ("float16", "bfloat16"):
             return "Keras 2 keeps the variables of a BatchNormalization in float32 at least"
         return super().unsupported(case)
+
+    def _fuses(self, layer: LayerConfig) -> bool:
+        """Tell whether the kernel is fused; the layer of version 1 chooses."""
+        return layer.rank in _FUSED_RANKS and layer.dtype != "float64" if self.fused is None else self.fused
 
     def create(self, layer: LayerConfig, state: State) -> _Layer:
         """Build the layer, and assign its variables."""
@@ -119,7 +124,11 @@ class _Layer(replicas.Replicated, ServedLayer):
 
     def call(self, x: tf.Tensor, mode: str, mask: tf.Tensor | None = None) -> Any:
         """Call the layer."""
-        return self.layer(x, training=mode == "train")
+        return self.layer(x, training=mode == "train", mask=mask)
+
+    def forward_masked(self, x: Array, mode: str, mask: Array) -> Forward:
+        """Call the layer with a mask, which has its batch and spatial dimensions."""
+        return self.taped(("masked", mode), lambda given, let_in: self.call(given, mode, let_in), x, mask)
 
     def synchronised(self) -> _Layer:
         """Return a new layer with ``synchronized=True``."""

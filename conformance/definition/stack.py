@@ -73,7 +73,10 @@ class Stack:
                 batches.append(Batch(*statistics(x, shape, self.rules), n, n, norm.epsilon))
                 moved = self._moved(batches[-1], state, mode)
             call = forward(x, mode, shape, norm, state, moved, self.rules)
-            calls.append(shared(call, state, batches[-1], self.momentum, self.rules) if batches else call)
+            if batches:
+                times = moves(mode, self.rules, with_backward=False)
+                call = shared(call, state, batches[-1], self.momentum, self.rules, moved=times > 0)
+            calls.append(call)
             after.append(moved)
             x = gelu(calls[-1].y)
         return Pass(self.kernels[-1] @ x + self.biases[-1], tuple(calls), tuple(batches), tuple(after))

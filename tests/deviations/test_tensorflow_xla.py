@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -34,3 +36,33 @@ def test_variance_takes_one_pass() -> None:
     assert step / 8 < off.max() < COUNT * step
     assert variance(xla=True).min() < 0
     np.testing.assert_allclose(variance(xla=False), exact, rtol=1e-4)
+
+
+def of_replicas(*, xla: bool) -> str:
+    """Call a synchronised layer of Keras on two devices; return the error that it ends in."""
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    import keras  # noqa: PLC0415  (imported where it runs: in a process apart)
+
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    if tf.config.get_logical_device_configuration(cpu) is None:
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    with strategy.scope():
+        layer = keras.layers.BatchNormalization(synchronized=True)
+        layer.build((None, 3))
+
+    def step() -> Any:
+        return strategy.run(lambda x: layer(x, training=True), (tf.constant(FAR),))
+
+    try:
+        tf.function(step, jit_compile=xla, autograph=False)()
+    except tf.errors.InvalidArgumentError as error:
+        return str(error)
+    return ""
+
+
+def test_there_are_no_replicas(apart: Callable[..., Any]) -> None:
+    """XLA takes no variables of two devices (keras-team/keras#19005): what fails compiled, works in a graph."""
+    pytest.importorskip("keras", reason="keras is not installed")
+    assert apart(of_replicas, xla=False) == ""
+    assert "located in device" in apart(of_replicas, xla=True)

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from typing import Any, TypeAlias
 
 import jax
@@ -20,8 +21,8 @@ from conformance.corpus.shape import parse_shape, values_per_channel
 from conformance.host.frames import Frame, decode, encode
 
 __all__ = [
-    "REPLICA", "Forward", "Layer", "Masked", "Replicated", "Variables", "WideState", "needs_state", "refuses_replicas",
-    "through_bytes",
+    "REPLICA", "Forward", "Layer", "Masked", "Replicated", "Variables", "WideState", "cannot_export",
+    "needs_state", "refuses", "through_bytes",
 ]  # fmt: skip
 
 #: Arrays by name: ``gamma``, ``beta``, ``running_mean``, ``running_var``, shape ``(C,)``, and what else a layer keeps.
@@ -195,10 +196,19 @@ class Replicated(Layer):
         return self.called(("replicas", len(xs)), call, np.concatenate(xs))
 
 
-def refuses_replicas(case: Case) -> str | None:
-    """Refuse replicas of different sizes, which ``jax.vmap`` cannot map over."""
+def refuses(case: Case) -> str | None:
+    """Refuse replicas of different sizes, which ``jax.vmap`` cannot map over, and exports that lack a package."""
     sizes = ({case.input(label).shape for label in step.replicas} for step in case.steps if step.replicas is not None)
-    return "replicas under jax.vmap are of one size" if any(len(shapes) > 1 for shapes in sizes) else None
+    if any(len(shapes) > 1 for shapes in sizes):
+        return "replicas under jax.vmap are of one size"
+    return cannot_export(case)
+
+
+def cannot_export(case: Case) -> str | None:
+    """Say what ``jax.export`` takes that is not installed: JAX does not require it."""
+    if find_spec("flatbuffers") is None and any(step.exported for step in case.steps):
+        return "exporting takes what is not installed: pip install flatbuffers"
+    return None
 
 
 def needs_state(case: Case) -> bool:

@@ -35,6 +35,15 @@ def unsupported(case: Case) -> str | None:
         return "batch norms of PyTorch take no mask"
     if any(step.replicas is not None for step in case.steps):
         return "nn.BatchNorm* do not synchronise; torch.nn.SyncBatchNorm does, on accelerators"
+    return _before_2(case) if int(torch.__version__.partition(".")[0]) < 2 else None
+
+
+def _before_2(case: Case) -> str | None:
+    """Say what PyTorch 1 lacks."""
+    if case.layer.dtype == "float16":
+        return "PyTorch 1 has no batch_norm for float16 on a processor"
+    if any(step.jvp for step in case.steps):
+        return "torch.func, by which forward mode is asked, came with PyTorch 2"
     return None
 
 
@@ -74,7 +83,8 @@ class Layer(ABC):
         first, second = self.leaf(earlier), self.leaf(later)
         self.call(first, "train")
         y = self.call(second, "evaluate")
-        (gradient,) = torch.autograd.grad(y, first, self.tensor(dy), allow_unused=True, materialize_grads=True)
+        (gradient,) = torch.autograd.grad(y, first, self.tensor(dy), allow_unused=True)
+        gradient = torch.zeros_like(first) if gradient is None else gradient
         return self.array(gradient)
 
     def hvp(self, x: Array, mode: str, dy: Array, directions: Mapping[str, Array]) -> dict[str, Array]:
@@ -86,8 +96,9 @@ class Layer(ABC):
         y = self.call(leaf, mode)
         first = torch.autograd.grad(y, variables, upstream, create_graph=True) if "dy" not in directions else (
             torch.autograd.grad((y * upstream).sum(), variables, create_graph=True))  # fmt: skip
-        found = torch.autograd.grad(first, variables, vectors, allow_unused=True, materialize_grads=True)
-        pairs = zip(directions, found, strict=True)
+        found = torch.autograd.grad(first, variables, vectors, allow_unused=True)
+        whole = [torch.zeros_like(at) if one is None else one for at, one in zip(variables, found, strict=True)]
+        pairs = zip(directions, whole, strict=True)
         return {name: to_numpy(one) if name == "gamma" else self.array(one) for name, one in pairs}
 
     def third(self, x: Array, mode: str, dy: Array, direction: Array) -> Array:
@@ -95,7 +106,8 @@ class Layer(ABC):
         leaf, v = self.leaf(x), self.tensor(direction)
         found = self.call(leaf, mode)
         for vector in (self.leaf(dy), v, v):
-            (found,) = torch.autograd.grad(found, leaf, vector, create_graph=True, materialize_grads=True)
+            (one,) = torch.autograd.grad(found, leaf, vector, create_graph=True, allow_unused=True)
+            found = torch.zeros_like(leaf, requires_grad=True) if one is None else one
         return self.array(found)
 
     def jvp(self, x: Array, mode: str, direction: Array, order: int) -> Array:
