@@ -19,7 +19,7 @@ class Mlx(Writer):
     @property
     def imports(self) -> Lines:
         """Import both parts, and choose the processor."""
-        beside = ["import tempfile"] if any(step.reload for step in self.case.steps) else []
+        beside = ["import tempfile"] if any(step.reload or step.exported for step in self.case.steps) else []
         return [*beside, "import mlx.core as mx", "import mlx.nn as nn", "mx.set_default_device(mx.cpu)"]
 
     def build(self) -> Lines:
@@ -48,7 +48,7 @@ class Mlx(Writer):
     def pure(self) -> Lines:
         """Define the call as a function of the module's arrays, where it is differentiated in more than one way."""
         steps = self.case.steps
-        if not any(step.differentiates or step.recompute or step.through_update for step in steps):
+        if not any(step.differentiates or step.recompute or step.through_update or step.exported for step in steps):
             return []
         return [
             "",
@@ -151,6 +151,17 @@ class Mlx(Writer):
             "",
             *(["gradient = mx.grad(lambda x: (output(x) * dy).sum())"] if "third_x" in asked else []),
             *(f"{name}_{n} = {self.array(f'{written[name]}(x)')}" for name in asked if name in written),
+        ]
+
+    def export(self, call: Call) -> Lines:
+        """Export the call with the arrays in it, which leaves the module as it is, and call what is read."""
+        training = f"training={call.mode == 'train'}"
+        return [
+            f"held, given = dict(layer.parameters()), {self.tensor(call.x)}",
+            "with tempfile.TemporaryDirectory() as folder:",
+            '    file = folder + "/layer.mlxfn"',
+            f"    mx.export_function(file, lambda x: pure(held, x, {training})[0], given)",
+            f"    y_{call.number} = {self.array('mx.import_function(file)(given)[0]')}",
         ]
 
     def forward(self, call: Call) -> Lines:

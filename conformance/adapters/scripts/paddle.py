@@ -22,7 +22,7 @@ class Paddle(Writer):
         """Import it, and choose the processor."""
         steps = self.case.steps
         used = {
-            "import tempfile": any(step.reload for step in steps),
+            "import tempfile": any(step.reload or step.exported for step in steps),
             "from paddle.distributed.fleet.utils import recompute": any(step.recompute for step in steps),
             "from paddle.quantization.imperative.fuse_utils import fuse_layers": any(step.folded for step in steps),
         }
@@ -79,6 +79,18 @@ class Paddle(Writer):
             'folded = fuse_layers(model, [["0", "1"]])',
             f"y_{n} = {self.array(f'folded({self.tensor(call.x)})')}",
         ]  # fmt: skip
+
+    def export(self, call: Call) -> Lines:
+        """Save the module in that mode, and call what is loaded."""
+        return [
+            "layer.train()" if call.mode == "train" else "layer.eval()",
+            f"given = {self.tensor(call.x)}",
+            "spec = paddle.static.InputSpec(given.shape, given.dtype)",
+            "with tempfile.TemporaryDirectory() as folder:",
+            '    file = folder + "/layer"',
+            "    paddle.jit.save(layer, file, input_spec=[spec])",
+            f"    y_{call.number} = {self.array('paddle.jit.load(file)(given)')}",
+        ]
 
     def derivatives(self, number: int, call: Call, asked: Sequence[str], dy: str) -> Lines:
         """Differentiate the gradients, multiplied by the directions."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from conformance.adapters.scripts.tensorflow import TensorFlowWriter
-from conformance.adapters.scripts.writer import CannotWrite, Lines, arguments
+from conformance.adapters.scripts.writer import Call, CannotWrite, Lines, arguments
 
 __all__ = ["Fused", "Nn"]
 
@@ -17,7 +17,7 @@ class _Functions(TensorFlowWriter):
     @property
     def imports(self) -> Lines:
         """Import TensorFlow."""
-        beside = ["import tempfile"] if any(step.reload for step in self.case.steps) else []
+        beside = ["import tempfile"] if any(step.reload or step.exported for step in self.case.steps) else []
         return [*beside, "import tensorflow as tf"]
 
     def variables(self) -> Lines:
@@ -49,6 +49,24 @@ class _Functions(TensorFlowWriter):
             *(f"    {name} = tf.Variable(tf.zeros_like({name}))" for name in names),
             f"    {kept}.read(path).assert_consumed()",
             *self.traced(),
+        ]
+
+    def export(self, call: Call) -> Lines:
+        """Save the call with the variables in it as a SavedModel, and call what is loaded."""
+        names = [name for name in self.names if name.startswith("running") or getattr(self.layer, name)]
+        compiled = ", jit_compile=True" if self.execution == "xla" else ""
+        return [
+            f"given = {self.tensor(call.x)}",
+            "module = tf.Module()",
+            f"module.held = [{', '.join(names)}]",
+            "module.serve = tf.function(",
+            f"    lambda x: {self.call_of(call.mode, 'x')},",
+            f"    input_signature=[tf.TensorSpec(given.shape, given.dtype)]{compiled}, autograph=False,",
+            ")",
+            "with tempfile.TemporaryDirectory() as folder:",
+            "    tf.saved_model.save(module, folder)",
+            "    loaded = tf.saved_model.load(folder)",
+            f"    y_{call.number} = {self.array('loaded.serve(given)')}",
         ]
 
 

@@ -146,7 +146,8 @@ class _Keras2(Keras):
     @property
     def imports(self) -> Lines:
         """Import Keras 2."""
-        beside = ["import tempfile"] if any(step.reload for step in self.case.steps) else []
+        filed = any(step.reload or step.exported for step in self.case.steps)
+        beside = ["import tempfile"] if filed else []
         return [*beside, "import tensorflow as tf", "import tf_keras", *self.splitting]
 
     def options(self) -> dict[str, str | None]:
@@ -156,6 +157,10 @@ class _Keras2(Keras):
     def recomputed(self) -> str:
         """Return TensorFlow's."""
         return "tf.recompute_grad"
+
+    def export(self, call: Call) -> Lines:
+        """Export as Keras 3 does: what it exports to needs not be said."""
+        return [line.replace(', format="tf_saved_model", verbose=False', "") for line in super().export(call)]
 
 
 class Keras2Fused(_Keras2):
