@@ -75,6 +75,8 @@ class Adapter(BaseAdapter):
                 any(step.through_update is not None for step in steps),
             "Keras 2.1.3 to 2.2.4 divides the averages by 1 - momentum^k, which is 0 for its momentum of 1":
                 case.momentum == 0 and Version("2.1.3") <= _VERSION < Version("2.3") and _uses_state(case),
+            "Keras 2.1.3 to 2.2.4 saves neither the sums nor the counts that its averages are made of":
+                Version("2.1.3") <= _VERSION < Version("2.3") and _trains_after_loading(case),
             "graphs have no forward mode": any(step.jvp for step in steps),
         }  # fmt: skip
         return next((why for why, lacks in lacking.items() if lacks), None)
@@ -220,3 +222,10 @@ def _mixes(case: Case) -> bool:
 def _uses_state(case: Case) -> bool:
     """Tell whether a case evaluates, or reads the running statistics."""
     return any(step.mode == "evaluate" or not {*_STATE}.isdisjoint(step.observe) for step in case.steps)
+
+
+def _trains_after_loading(case: Case) -> bool:
+    """Tell whether a layer that was trained is loaded and trained again (keras-team/keras#9003)."""
+    loaded = [number for number, step in enumerate(case.steps) if step.reload]
+    trained = [number for number, step in enumerate(case.steps) if step.train is not None]
+    return bool(loaded) and min(trained, default=loaded[0]) < loaded[0] < max(trained, default=0)

@@ -46,7 +46,7 @@ class Rules:
     update_arithmetic: Literal["working precision", "state's precision"] = "working precision"
     own_variance: Literal["one", "zero"] = "one"
 
-    reload: Literal["kept", "lost", "count lost"] = "kept"
+    reload: Literal["kept", "lost"] = "kept"
 
     # Gradients
     train_gradient: Literal["full", "detached", "mean detached", "variance detached", "sample"] = "full"

@@ -130,8 +130,6 @@ class Tracked:
         """Save and load: the state stays, whatever it was."""
         if self.rules.reload == "lost":
             self._state = self._shown = State(np.zeros_like(self.state.mean), np.ones_like(self.state.var))
-        elif self.rules.reload == "count lost":
-            self._state = replace(self.state, updates=0)
 
     def seen(self) -> tuple[State, StateErrors]:
         """Return the state and its errors, as a caller does who keeps them."""

@@ -196,8 +196,6 @@ _MISTAKES = (
     _mistake("own running variance of zero", "A running variance that the layer makes for itself is 0.",
              own_variance="zero"),
     _mistake("state lost by saving", "A layer that was saved and loaded has the initial state.", reload="lost"),
-    Variant("count lost by saving", "A layer that was saved and loaded debiases from its first update again.",
-            choices={"first_update": "debias"}, mistakes={"reload": "count lost"}),
     _mistake("batch statistics in folding", "A fold takes the statistics of a batch, not the running ones.",
              folded_statistics="batch"),
     _mistake("epsilon missing in folding", "A fold divides by sqrt(running_var).", folded_epsilon="missing"),

@@ -1,4 +1,4 @@
-"""What is recorded of old Keras' averages is Keras': shown with plain NumPy, in its environments of `make matrix`."""
+"""Why Keras 2.1.3 to 2.2.4 are not asked to train on after loading: shown with NumPy, in environments of `make matrix`."""
 
 from __future__ import annotations
 
