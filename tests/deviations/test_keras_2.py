@@ -1,4 +1,4 @@
-"""Why Keras 2.1.3 to 2.2.4 are not asked to train on after loading: shown with NumPy, in environments of `make matrix`."""
+"""Why Keras 2.1.3 to 2.2.4 are not asked to train on after loading: shown with NumPy, each in its environment."""
 
 from __future__ import annotations
 
