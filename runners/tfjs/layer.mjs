@@ -13,7 +13,9 @@ export const DIALECT = {
 
 /** Say why TensorFlow.js cannot be asked a case, or return null. */
 export function unsupported(config, program) {
-  const trains = program.some((call) => call.train !== null || call.through_update !== null || call.replicas !== null);
+  const trains = program.some(
+    (call) => [call.train, call.through_update, call.replicas, call.converge].some((one) => one !== null),
+  );
   const evaluates = program.some((call) => call.evaluate !== null);
   if (config.dtype !== "float32" || config.param_dtype !== "float32") return "TensorFlow.js computes in float32 alone";
   if (config.momentum === null) return "momentum is a number: there is no cumulative average";
@@ -32,6 +34,7 @@ export function unsupported(config, program) {
   if (program.some((call) => call.exported)) return "a model of TensorFlow.js is what others export to";
   if (program.some((call) => call.recompute)) return "there is no checkpointing";
   if (program.some((call) => call.jvp?.length)) return "there is no forward mode";
+  if (program.some((call) => call.automatic !== null)) return "each call says in which mode it is: none is left to the library";
   return null;
 }
 

@@ -10,10 +10,11 @@ class Outcome extends Error {
 }
 
 /** Return the answer to a `run` request, and its arrays. */
-export async function play({ layer: config, program }, arrays) {
+export async function play({ layer: config, network, program }, arrays) {
   const player = new Player(arrays);
   const create = await outcome(async () => {
     const state = Object.fromEntries(Object.entries(arrays).filter(([name]) => !name.includes(":")));
+    if (network) throw new Outcome("Unsupported", "the runner has no create_network");
     player.layer = player.ask(() => new Layer(config, state));
   });
   const steps = [];
@@ -41,6 +42,7 @@ class Player {
   constructor(arrays) {
     this.arrays = arrays;
     this.forwards = {};
+    this.saved = {};
     this.yielded = {};
     this.seconds = 0;
   }
@@ -60,7 +62,7 @@ class Player {
   async call(number, call) {
     const lacks = {
       masks: call.masked, recomputation: call.recompute, replicas: call.replicas !== null, jvp: call.jvp?.length,
-      fold: call.folded, export: call.exported,
+      fold: call.folded, export: call.exported, forward_automatic: call.automatic !== null,
     };
     const lacking = Object.keys(lacks).find((name) => lacks[name]);
     if (lacking !== undefined) {
@@ -70,6 +72,9 @@ class Player {
     else if (call.backward !== null) this.backward(number, call, this.forwards[call.backward]);
     else if (call.freeze !== null) this.ask(() => { this.layer.layer.trainable = !call.freeze; });
     else if (call.reload) await this.reload();
+    else if (call.save !== null) this.saved[call.save] = this.ask(() => this.layer.state());
+    else if (call.restore !== null || call.average !== null) this.putBack(call.average ?? [call.restore]);
+    else if (call.converge !== null) this.converge(number, call);
     else if (call.hvp?.length || call.third) this.higherOrder(number, call);
     else this.forward(number, call);
   }
@@ -80,6 +85,26 @@ class Player {
     if (call.name !== null) this.forwards[call.name] = forward;
     if (call.observe.includes("y")) this.keep(number, "y", forward.y);
     if (call.gradients.length) this.backward(number, call, forward);
+  }
+
+  /** Set the state to one that was kept, or to the average of several. */
+  putBack(names) {
+    const states = names.map((name) => this.saved[name]);
+    const put = Object.keys(states[0]).map((name) => [name, average(states.map((state) => state[name]))]);
+    this.ask(() => this.layer.setState(Object.fromEntries(put)));
+  }
+
+  /** Train on one input again and again; keep how far evaluating it is from its output in train. */
+  converge(number, call) {
+    const output = (mode) => this.ask(() => this.layer.forward(this.arrays[`x:${call.converge}`], mode)).y.values;
+    const evaluated = [output("evaluate")];
+    const trained = output("train");
+    for (let k = 1; k <= call.times; k += 1) {
+      if (k % call.every === 0) evaluated.push(output("evaluate"));
+      if (k < call.times) output("train");
+    }
+    const values = Float64Array.from(evaluated, (one) => meanSquare(one, trained));
+    this.keep(number, "mse", { dtype: "F64", shape: [values.length], values });
   }
 
   backward(number, call, forward) {
@@ -130,4 +155,17 @@ class Player {
       this.seconds += (performance.now() - start) / 1000;
     }
   }
+}
+
+/** The average of arrays, taken in double precision, in the dtype of the first. */
+function average(arrays) {
+  const values = arrays[0].values.map((_, at) => arrays.reduce((total, { values: one }) => total + one[at], 0) / arrays.length);
+  return { ...arrays[0], values };
+}
+
+/** The average of the squared differences, in double precision. */
+function meanSquare(one, other) {
+  let total = 0;
+  for (let at = 0; at < one.length; at += 1) total += (one[at] - other[at]) ** 2;
+  return one.length ? total / one.length : 0;
 }

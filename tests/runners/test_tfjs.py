@@ -53,6 +53,15 @@ ASKED = {
     "evaluating": ({"steps": [{"evaluate": "a", "gradients": ["x", "gamma", "beta"]}]}, "agrees"),
     "second derivatives": ({"steps": [{"train": "a", "hvp": ["x", "gamma"]}], "clauses": ["9.1"]}, "agrees"),
     "a copy that was saved": ({"steps": [{"reload": True}, {"evaluate": "a"}]}, "agrees"),
+    "a state that was kept": ({"steps": [{"train": "a"}, {"save": "s"}, {"train": "b"}, {"restore": "s"}]}, "deviates"),
+    "the average of two states": (
+        {"steps": [{"train": "a"}, {"save": "s"}, {"train": "b"}, {"save": "t"}, {"average": ["s", "t"]}]}, "deviates",
+    ),
+    "convergence": ({"steps": [{"converge": "a", "times": 20, "every": 5}], "clauses": ["21.1"]}, "deviates"),
+    "a mode left open": ({"steps": [{"automatic": "a"}]}, "unsupported"),
+    "a network": (
+        {"shape": "5x3", "state": "initial", "network": {"blocks": 1, "width": 3, "outputs": 2}}, "unsupported",
+    ),
     "float64": ({"dtype": "float64"}, "unsupported"),
     "five dimensions": ({"shape": "3x2x2x3x2"}, "unsupported"),
     "without gamma": ({"gamma": "none"}, "unsupported"),
