@@ -195,7 +195,7 @@ def error_bounds(
     # The growth of sums is in the errors of the state already.
     states = [tuple(errors[kind] / growth[kind] for errors in state_errors) for kind in (0, 1)]
     direct, folded = (
-        derivatives(*_perturbed(point, question, Source(precision.unit), state), rules, folded=way)
+        derivatives(*_perturbed(point, question, Source(precision.unit), state, rules), rules, folded=way)
         for way, state in zip((False, True), states, strict=True)
     )
     bounds: dict[str, Array] = {}
@@ -216,9 +216,12 @@ def _moved(noisy: Array, exact: Array) -> Array:
 
 
 def _perturbed(
-    point: Point, question: Question, source: Source, state_errors: tuple[Array, ...]
+    point: Point, question: Question, source: Source, state_errors: tuple[Array, ...], rules: Rules
 ) -> tuple[Point, Question]:
-    """Return all draws at once, as further channels, which no formula mixes; those errors are ``(C, 1)``."""
+    """Return all draws at once, as further channels, which no formula mixes; those errors are ``(C, 1)``.
+
+    A running variance that errs by more than its size is drawn as nothing, not below: so it is with first-order bounds.
+    """
 
     def drawn(values: Array | None) -> Any:
         return None if values is None else source.noisy(np.concatenate([values] * _DRAWS))
@@ -230,9 +233,10 @@ def _perturbed(
 
     shape = (point.shape[0], point.shape[1] * _DRAWS, *point.shape[2:])
     gamma, beta = drawn(point.parameters.gamma), drawn(point.parameters.beta)
-    moved = State(
-        state(point.state.mean, state_errors[0]), state(point.state.var, state_errors[1]), point.state.updates
-    )
+    var = state(point.state.var, state_errors[1])
+    if rules.variance_algorithm != "one-pass unclipped":
+        var = np.maximum(var, 0)
+    moved = State(state(point.state.mean, state_errors[0]), var, point.state.updates)
     placed = replace(
         point, shape=shape, x=drawn(point.x), dy=drawn(point.dy), state=moved,
         parameters=Parameters(gamma, beta, point.parameters.epsilon),

@@ -297,6 +297,16 @@ def test_an_uncertain_state_widens_the_bounds_of_evaluating() -> None:
     assert (wide["jvp_y"] > 10 * narrow["jvp_y"]).all()
 
 
+def test_a_state_that_may_be_nothing_leaves_a_bound() -> None:
+    """A running variance of nothing that errs by more than epsilon is drawn as nothing or more: a bound is a number."""
+    point, question = problem("evaluate")
+    nothing = replace(point.state, var=np.zeros_like(point.state.var))
+    errors = np.full((2, C, 1), 100 * point.parameters.epsilon)
+    bounds = error_bounds(replace(point, state=nothing), question, RULES, single_precision(), (0 * errors, errors))
+    assert np.isfinite(bounds["jvp_y"]).all()
+    assert (bounds["jvp_y"] > 0).all()
+
+
 def test_gradient_of_the_gradient_is_the_hessian_until_it_is_differentiated() -> None:
     """With the mean constant inside its variance the Hessian along v is right; what is wrong is its derivative."""
     point, question = problem("train")
