@@ -72,7 +72,7 @@ def test_faults(tmp_path: Path, entry: str, message: str) -> None:
 
 def test_no_file(tmp_path: Path) -> None:
     """A file that is not there is told as such."""
-    with pytest.raises(UsageError, match=r"none\.yaml: found .*No such file"):
+    with pytest.raises(UsageError, match=r"none\.yaml: cannot be read: No such file"):
         load_hosts(tmp_path / "none.yaml")
 
 
