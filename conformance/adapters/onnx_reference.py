@@ -68,6 +68,8 @@ class Opset9(_Adapter):
         """Refuse training, whose outputs the evaluator does not give."""
         if any(step.mode == "train" or step.converge is not None for step in case.steps):
             return "the evaluator gives one of the five outputs that ask for training in opset 9"
+        if "bfloat16" in (case.layer.dtype, case.layer.param_dtype):
+            return "opset 9 takes float16, float and double: bfloat16 came with opset 14"
         return super().unsupported(case)
 
 
