@@ -4,29 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import signal
 import subprocess
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import IO, final
+from typing import final
 
 from conformance.errors import HostError
 from conformance.host.frames import Frame, read_frame
+from conformance.host.pipe import Pipe
+from conformance.host.tail import Tail
 
 __all__ = ["Host", "HostDied", "HostOutgrew", "HostTimedOut", "HostUnfit"]
 
-_TAIL_LINES = 20
-_LINE_LIMIT = 2000
 #: Seconds that a host is given to end by itself; to be gone once it is killed, which takes a while with much memory.
 _GRACE, _REAPED = 2.0, 30.0
-#: Seconds between looks at the memory of a host that takes its time.
-_LOOK = 0.02
 #: Signals by which others end a process; a fault of its own raises another, or none.
 _FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 # All hosts are started by one thread, which lives as long as this process: the kernel kills a host of ours
@@ -99,7 +95,7 @@ class Host:
         self._to, self._from = self._process.stdin, self._process.stdout
         os.set_blocking(self._to.fileno(), False)
         os.set_blocking(self._from.fileno(), False)
-        self._stderr = _Tail(self._process.stderr)
+        self._stderr = Tail(self._process.stderr)
         self._lock = threading.Lock()
         self._answered = False
 
@@ -131,7 +127,7 @@ class Host:
             if self._to.closed:
                 raise HostError("the host has been closed")
             image = frame.image
-            pipe = _Pipe(self._to.fileno(), self._from.fileno(), limit, self._check_memory)
+            pipe = Pipe(self._to.fileno(), self._from.fileno(), limit, self._check_memory)
             try:
                 if self._answered:  # what is said before the first request is read as its answer, and refused
                     self._check_fit(pipe)
@@ -151,7 +147,7 @@ class Host:
         """Send a last message that has no answer, give the host a moment to end, and close."""
         with self._lock, contextlib.suppress(OSError, TimeoutError):
             if not self._to.closed:
-                _Pipe(self._to.fileno(), self._from.fileno(), _GRACE, self._check_memory).write(frame.image)
+                Pipe(self._to.fileno(), self._from.fileno(), _GRACE, self._check_memory).write(frame.image)
                 self._to.close()
                 self._await_end()
         self.close()
@@ -183,7 +179,7 @@ class Host:
                 pipe.close()
         self._stderr.finish()
 
-    def _only_answer(self, pipe: _Pipe) -> Frame:
+    def _only_answer(self, pipe: Pipe) -> Frame:
         answer = read_frame(pipe.read)
         self._answered = True
         if left := pipe.what_is_left():
@@ -193,7 +189,7 @@ class Host:
             )
         return answer
 
-    def _check_fit(self, pipe: _Pipe) -> None:
+    def _check_fit(self, pipe: Pipe) -> None:
         if told := pipe.what_is_left():
             raise HostUnfit(f"the host said what nobody asked: {told[:20]!r}")
         if self._has_ended():
@@ -236,90 +232,6 @@ class Host:
     def _last_words(self) -> str:
         lines = self._stderr.lines()
         return "; its last words:\n" + "\n".join(f"    {line}" for line in lines) if lines else ""
-
-
-class _Pipe:
-    """Reads and writes exactly, up to one deadline; ``look`` is called now and then while it waits."""
-
-    def __init__(self, to: int, from_: int, limit: float, look: Callable[[], None]) -> None:
-        self._to, self._from, self._look = to, from_, look
-        self._deadline = time.monotonic() + limit
-        self._buffer = b""
-
-    def what_is_left(self) -> bytes:
-        """Return bytes that belong to no answer: they would be taken for that to the next request."""
-        if not self._buffer:
-            with contextlib.suppress(BlockingIOError):
-                self._buffer = os.read(self._from, 2**16)
-        return self._buffer
-
-    def write(self, data: bytes) -> None:
-        view = memoryview(data)
-        while view:
-            try:
-                view = view[os.write(self._to, view) :]
-            except BlockingIOError:
-                self._wait(self._to, select.POLLOUT)
-
-    def read(self, count: int) -> bytearray:
-        """Return exactly ``count`` bytes; of what a host sends too much, nothing is lost."""
-        got = bytearray(self._buffer[:count])
-        self._buffer = self._buffer[count:]
-        while len(got) < count:
-            try:
-                # Never much more than is there: a host that lies about its length costs no memory.
-                piece = os.read(self._from, max(2**16, min(count - len(got), 2**22)))
-            except BlockingIOError:
-                self._wait(self._from, select.POLLIN)
-                continue
-            if not piece:
-                raise EOFError
-            wanted = count - len(got)
-            got += piece[:wanted]
-            self._buffer = piece[wanted:]
-        return got
-
-    def _wait(self, descriptor: int, event: int) -> None:
-        poll = select.poll()
-        poll.register(descriptor, event)
-        while (left := self._deadline - time.monotonic()) > 0:
-            if poll.poll(min(left, _LOOK) * 1000):
-                return
-            self._look()
-        raise TimeoutError
-
-
-class _Tail:
-    """Drains a stream in a thread and keeps its last lines."""
-
-    def __init__(self, stream: IO[bytes]) -> None:
-        self._stream = stream
-        self._lines: deque[str] = deque(maxlen=_TAIL_LINES)
-        self._thread = threading.Thread(target=self._drain, daemon=True, name="host stderr")
-        self._thread.start()
-
-    def lines(self) -> list[str]:
-        """Return the last lines, once the stream has ended or a moment has passed."""
-        self._thread.join(0.5)
-        return list(self._lines)
-
-    def finish(self) -> None:
-        """Wait a moment for the stream to end."""
-        self._thread.join(0.5)
-
-    def _drain(self) -> None:
-        unfinished = b""
-        with self._stream:
-            while piece := os.read(self._stream.fileno(), 2**16):
-                *whole, unfinished = (unfinished + piece).split(b"\n")
-                self._lines.extend(map(_text, whole))
-                unfinished = unfinished[-_LINE_LIMIT:]
-        if unfinished:
-            self._lines.append(_text(unfinished))
-
-
-def _text(line: bytes) -> str:
-    return line[-_LINE_LIMIT:].decode(errors="replace").rstrip()
 
 
 def _signal_name(number: int) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -29,6 +28,7 @@ from conformance.host.client import Host, HostDied, HostOutgrew, HostTimedOut
 from conformance.host.configuration import ConfiguredHost
 from conformance.host.environment import host_environment
 from conformance.host.frames import Frame
+from conformance.host.in_process import InProcess
 from conformance.host.messages import Check, Checked, Describe, Described, Exit, Ran, Run
 from conformance.host.observation import Crashed, Faulty, Observation
 from conformance.host.patience import Patience
@@ -299,7 +299,7 @@ class HostSession:
             self._scratch = tempfile.TemporaryDirectory(prefix="conformance-", ignore_cleanup_errors=True)
         environment = host_environment(self._device, Path(self._scratch.name))
         if self._in_process:
-            return _InProcess(Service(partial(load, self._spec)), environment)
+            return InProcess(Service(partial(load, self._spec)), environment)
         if self._host is not None:
             environment |= self._host.environment
             return Host(self._host.command, environment, self._time_limit, self._memory_limit, self._host.directory)
@@ -320,31 +320,3 @@ class _NotRestartedError(Exception):
     def __init__(self, error: HostError | Fault) -> None:
         super().__init__(told(error.failure) if isinstance(error, Fault) else str(error))
         self.from_outside = isinstance(error, HostDied) and error.from_outside
-
-
-class _InProcess:
-    """A host without a process; until it is closed this process has the environment of one."""
-
-    is_alive = True
-
-    def __init__(self, service: Service, environment: Mapping[str, str]) -> None:
-        self._service = service
-        self._before = {name: os.environ.get(name) for name in environment}
-        os.environ.update(environment)
-
-    def request(self, frame: Frame, time_limit: float | None = None) -> Frame:  # noqa: ARG002
-        answer = self._service.answer(frame)
-        assert answer is not None
-        return answer
-
-    def send_and_close(self, frame: Frame) -> None:
-        self._service.answer(frame)
-        self.close()
-
-    def close(self) -> None:
-        """Put the environment back; there is no process to kill."""
-        for name, value in self._before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
