@@ -8,6 +8,22 @@ from conformance.adapters.scripts.writer import Call, CannotWrite, Lines, Writer
 
 __all__ = ["Formulas"]
 
+_BACKWARD = [
+    "def backward(kept, dy):",
+    '    """The gradients of sum(y * dy) with respect to x, gamma and beta."""',
+    "    deviation, xhat, inverse, var, training = kept",
+    "    upstream = rows(dy)",
+    "    dx = gamma * inverse * upstream",
+    "    if training:",
+    "        slope = -inverse / (2 * (var + epsilon))  # of 1 / s by the variance",
+    "        by_mean = inverse * upstream.mean(axis=1, keepdims=True)",
+    "        by_var = 2 * slope * deviation * (upstream * deviation).mean(axis=1, keepdims=True)",
+    "        dx = gamma * (inverse * upstream - by_mean + by_var)",
+    "    dgamma, dbeta = (upstream * xhat).sum(axis=1), upstream.sum(axis=1)",
+    "    return shaped(dx, dy), dgamma, dbeta",
+    "",
+]
+
 
 class Formulas(Writer):
     """The reference dialect: sample variance, blended; statistics of the batch in train, constants in evaluate."""
@@ -72,19 +88,7 @@ class Formulas(Writer):
             "    return shaped(gamma * xhat + beta, x), (deviation, xhat, inverse, var, training)",
             "",
             "",
-            "def backward(kept, dy):",
-            '    """The gradients of sum(y * dy) with respect to x, gamma and beta."""',
-            "    deviation, xhat, inverse, var, training = kept",
-            "    upstream = rows(dy)",
-            "    dx = gamma * inverse * upstream",
-            "    if training:",
-            "        slope = -inverse / (2 * (var + epsilon))  # of 1 / s by the variance",
-            "        by_mean = inverse * upstream.mean(axis=1, keepdims=True)",
-            "        by_var = 2 * slope * deviation * (upstream * deviation).mean(axis=1, keepdims=True)",
-            "        dx = gamma * (inverse * upstream - by_mean + by_var)",
-            "    dgamma, dbeta = (upstream * xhat).sum(axis=1), upstream.sum(axis=1)",
-            "    return shaped(dx, dy), dgamma, dbeta",
-            "",
+            *_BACKWARD,
         ]
 
     def forward(self, call: Call) -> Lines:
