@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 from third_party import Sound
 
-from conformance.adapters import numpy
 from conformance.adapters.contract import Array, LayerConfig, State
+from conformance.adapters.shared import numpy_forward, numpy_layer
+from conformance.definition.batch_norm import State as BatchNormState
 from conformance.definition.rules import Rules
 
 
@@ -30,18 +31,18 @@ class _Faulty(Sound):
         return _Layer(layer, state, self.rules, self)
 
 
-class _Layer(numpy._Layer):
+class _Layer(numpy_layer.Layer):
     def __init__(self, layer: LayerConfig, state: State, rules: Rules, adapter: _Faulty) -> None:
         super().__init__(layer, state, rules)
         self.adapter = adapter
 
-    def forward(self, x: Array, mode: str) -> numpy._Forward:
+    def forward(self, x: Array, mode: str) -> numpy_forward.Forward:
         forward = super().forward(x, mode)
         return _Forward(forward, self.adapter) if mode == "evaluate" else forward
 
 
-class _Forward(numpy._Forward):
-    def __init__(self, sound: numpy._Forward, adapter: _Faulty) -> None:
+class _Forward(numpy_forward.Forward):
+    def __init__(self, sound: numpy_forward.Forward, adapter: _Faulty) -> None:
         super().__init__(sound.layer, sound.batch, sound.call, sound.dtype)
         self.adapter = adapter
 
@@ -173,5 +174,5 @@ class Leaks(_Faulty):
     def create(self, layer: LayerConfig, state: State) -> _Layer:
         made = super().create(layer, state)
         if self.spoiled:
-            made.state = numpy.State(made.state.mean + 1, made.state.var)
+            made.state = BatchNormState(made.state.mean + 1, made.state.var)
         return made

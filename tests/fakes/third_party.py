@@ -7,6 +7,7 @@ import time
 
 from conformance.adapters import numpy
 from conformance.adapters.contract import Array, Implementation, LayerConfig, State
+from conformance.adapters.shared import numpy_forward, numpy_layer
 from conformance.corpus.case import Case
 from conformance.definition.dialect import Dialect
 from conformance.definition.rules import Rules
@@ -55,12 +56,12 @@ class _Misbehaves(Sound):
         return _Layer(layer, state, self.rules, self.evaluate)
 
 
-class _Layer(numpy._Layer):
+class _Layer(numpy_layer.Layer):
     def __init__(self, layer: LayerConfig, state: State, rules: Rules, evaluate: object) -> None:
         super().__init__(layer, state, rules)
         self.evaluate = evaluate
 
-    def forward(self, x: Array, mode: str) -> numpy._Forward:
+    def forward(self, x: Array, mode: str) -> numpy_forward.Forward:
         if mode == "evaluate":
             self.evaluate()
         return super().forward(x, mode)

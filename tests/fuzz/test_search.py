@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, seed, settings
 
 from conformance.adapters import numpy as own
 from conformance.adapters.contract import LayerConfig, State
+from conformance.adapters.shared import numpy_layer
 from conformance.corpus.case import Case, Step
 from conformance.corpus.load import load_file
 from conformance.fuzz.cases import cases
@@ -120,7 +121,7 @@ def test_an_interrupt_ends_the_shrinking() -> None:
             super().__init__(name)
             self.until = until
 
-        def create(self, layer: LayerConfig, state: State) -> own._Layer:
+        def create(self, layer: LayerConfig, state: State) -> numpy_layer.Layer:
             self.until -= 1
             if not self.until:
                 raise KeyboardInterrupt
