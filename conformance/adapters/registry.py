@@ -19,6 +19,7 @@ from conformance.errors import AdapterError
 __all__ = ["AdapterSpec", "find", "installed", "known", "load", "missing", "refuse_absent"]
 
 GROUP = "conformance.adapters"
+_OWN = "or give one of your own as module:Class, such as my_adapter:Adapter"
 _TARGET = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
 
@@ -41,10 +42,10 @@ def missing() -> dict[str, str]:
     return {name: spec.remedy for name, spec in known().items() if not spec.is_installed}
 
 
-def find(name: str, also: Collection[str] = ()) -> AdapterSpec:
+def find(name: str, also: Collection[str] = (), *, hint: str = _OWN) -> AdapterSpec:
     """Return the adapter of that name; a ``module:Class`` is taken as it is, and looked up when used.
 
-    ``also`` are names that the user could have meant beside those known here.
+    ``also`` are names that the user could have meant beside those known here; ``hint`` is told of one that is not.
 
     Raises:
         AdapterError: no adapter is named so.
@@ -59,10 +60,7 @@ def find(name: str, also: Collection[str] = ()) -> AdapterSpec:
     begun = [one for one in candidates if one.startswith(name)]
     close = begun[:3] or difflib.get_close_matches(name, candidates, n=2, cutoff=0.6)
     meant = f"; did you mean {' or '.join(close)}?" if close else f"; known are {', '.join(candidates)}"
-    raise AdapterError(
-        f"no adapter is named {name!r}{meant}",
-        hint="or give one of your own as module:Class, such as my_adapter:Adapter",
-    )
+    raise AdapterError(f"no adapter is named {name!r}{meant}", hint=hint)
 
 
 def refuse_absent(name: str) -> None:

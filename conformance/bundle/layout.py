@@ -13,6 +13,7 @@ import msgspec
 
 from conformance.errors import ConformanceError, HostError
 from conformance.host.frames import HEADER_LIMIT, Frame, decode, encode
+from conformance.pages import page
 
 __all__ = [
     "ANSWERS", "DESCRIBE", "LABEL", "MANIFEST", "REQUESTS", "BundleError", "Manifest", "MissingError", "answers_of",
@@ -89,7 +90,7 @@ def answers_of(folder: Path) -> list[Path]:
         BundleError: there is none, one is a link or has an odd name, or there are very many.
     """
     parent = folder / ANSWERS
-    hint = "answer the bundle first: docs/bundles.md says how"
+    hint = f"answer the bundle first: {page('bundles.md')} says how"
     if parent.is_symlink() or not parent.is_dir():
         raise BundleError(f"{parent}: found no folder, expected the answers in it", hint=hint)
     found = sorted(path for path in parent.iterdir() if path.is_dir() or path.is_symlink())

@@ -15,6 +15,7 @@ from conformance.host.answers import Fault, answer_of, observation_of, told
 from conformance.host.frames import Frame
 from conformance.host.messages import Described, Ran
 from conformance.host.observation import Crashed, Faulty, Observation
+from conformance.pages import page
 
 __all__ = ["CRASH", "Recorded"]
 
@@ -84,7 +85,7 @@ class Recorded:
                 hint="start the answering program again: it answers what is missing",
             ) from None
         except HostError as error:
-            hint = "docs/protocol.md shows the answer to describe"
+            hint = f"{page('protocol.md')} shows the answer to describe"
             raise BundleError(f"{path}: {error.args[0]}", hint=hint) from None
         except Fault as fault:
             raise BundleError(

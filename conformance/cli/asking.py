@@ -56,6 +56,7 @@ def started(adapter: str) -> HostSession:
     absent = registry.missing()
     if adapter in absent:
         raise AdapterError(f"adapter {adapter}: what it needs is not installed", hint=absent[adapter])
+    registry.refuse_absent(adapter)
     return HostSession(adapter, time_limit=_TIME_LIMIT)
 
 

@@ -69,8 +69,9 @@ def _naming(name: str) -> Naming:
     if (why := WITHOUT_STATE.get(name.partition(":")[0])) is not None:
         raise UsageError(why, hint="its parameters are beta and gamma, shape (channels,), as they are")
     if naming is None:
-        registry.find(name)
-        raise UsageError(f"the names of {name} are not written down", hint=f"known are {', '.join(NAMINGS)}")
+        known = f"known are {', '.join(NAMINGS)}"
+        registry.find(name, hint=known)
+        raise UsageError(f"what {name} calls its arguments, parameters and state is not written down", hint=known)
     return naming
 
 

@@ -16,6 +16,7 @@ from conformance.engine.adapters import adapters_to_run
 from conformance.engine.limits import check_memory_limit, check_time_limit, default_memory_limit
 from conformance.errors import ConformanceError, ResultsError, UsageError
 from conformance.host.session import HostSession
+from conformance.pages import page
 from conformance.repro.writers import writer_for
 from conformance.verdict.deviations import load_deviations
 
@@ -41,7 +42,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--memory-limit", type=float, default=default_memory_limit(), metavar="GIB",
         help="that the implementation may hold in memory (default: what the machine has)")
     add("--cluster", metavar="ADDRESS",
-        help="have the workers of a Dask scheduler, such as tcp://192.168.0.1:8786, search; see docs/scale.md")
+        help=f"have the workers of a Dask scheduler, such as tcp://192.168.0.1:8786, search; see {page('scale.md')}")
     add("--device", choices=("cpu", "cuda"), default="cpu", help="where it computes (default: cpu)")
     add("--in-process", action="store_true", help="without a host process: quicker, and a crash ends the search")
     add("--output", type=Path, metavar="FOLDER", help="write the case that fails to found.yaml there")

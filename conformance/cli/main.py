@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import importlib
 import os
 import sys
 from collections.abc import Sequence
 
 from conformance import __version__
-from conformance.errors import ConformanceError
+from conformance.errors import ConformanceError, UsageError
 
 __all__ = ["VERBS", "main"]
 
@@ -27,7 +28,13 @@ VERBS["import"] = "import_"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb and return its exit code: 0 fine, 1 differs, 2 bad input, 3 void."""
-    options = _parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        _refuse_unknown(given)
+    except UsageError as error:
+        sys.stderr.write(f"conformance: {error}\n")
+        return error.exit_code
+    options = _parser().parse_args(given)
     verb = importlib.import_module(f"conformance.cli.{VERBS[options.verb]}")
     try:
         return int(verb.execute(options))
@@ -41,6 +48,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         kept = "; finished cells are kept" if options.verb == "run" else ""
         sys.stderr.write(f"\nconformance {options.verb}: interrupted{kept}\n")
         return 130
+
+
+def _refuse_unknown(given: Sequence[str]) -> None:
+    """Refuse a verb that there is not, and name those that look like it: argparse only lists them all."""
+    verb = given[0] if given else "--help"
+    if verb.startswith("-") or verb in VERBS:
+        return
+    close = difflib.get_close_matches(verb, VERBS, n=2, cutoff=0.6)
+    meant = f"; did you mean {' or '.join(close)}?" if close else ""
+    raise UsageError(f"no verb is named {verb!r}{meant}", hint="`conformance --help` says what each verb does")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -34,6 +34,7 @@ from conformance.host.configuration import ConfiguredHost
 from conformance.host.session import HostSession
 from conformance.modelled.model import modelled_cells
 from conformance.modelled.systems import MODELS
+from conformance.pages import page
 from conformance.results.read import RESULTS_NAME, Survey, read_results
 from conformance.results.rows import FAILING
 from conformance.results.summary import render
@@ -66,7 +67,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--deviations", action="append", type=Path, default=[], metavar="FILE",
         help="a further file of recorded deviations; repeatable")
     add("--resume", nargs="?", type=Path, const=HERE, metavar="FOLDER",
-        help="go on with the run in FOLDER (default: that of --output) where it was ended; see docs/results.md")
+        help=f"go on with the run in FOLDER (default: that of --output) where it was ended; see {page('results.md')}")
     add("--workers", type=int, default=os.cpu_count() or 1, metavar="N",
         help="hosts driven at a time (default: the number of cores)")
     add("--time-limit", type=float, default=60.0, metavar="SECONDS",
@@ -75,7 +76,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--memory-limit", type=float, default=default_memory_limit(), metavar="GIB",
         help="that an implementation may hold in memory (default: what the machine has)")
     add("--cluster", metavar="ADDRESS",
-        help="have the workers of a Dask scheduler, such as tcp://192.168.0.1:8786, ask and judge; see docs/scale.md")
+        help="have the workers of a Dask scheduler, such as tcp://192.168.0.1:8786, ask and judge; "
+        f"see {page('scale.md')}")
     add("--device", choices=("cpu", "cuda"), default="cpu", help="where implementations compute (default: cpu)")
     add("--in-process", action="store_true", help="run adapters without a host process, for debuggers")
     add("--modelled", action="store_true",

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from conformance.errors import UsageError
+from conformance.pages import page
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -46,7 +47,7 @@ def connect(address: str) -> Client:
     except (OSError, ValueError, TypeError) as error:
         raise UsageError(
             f"--cluster {address}: no scheduler answers: {error}",
-            hint="`dask scheduler` prints its address, such as tcp://192.168.0.1:8786; docs/scale.md tells more",
+            hint=f"`dask scheduler` prints its address, such as tcp://192.168.0.1:8786; {page('scale.md')} tells more",
         ) from None
 
 

@@ -15,6 +15,7 @@ from conformance.adapters.registry import known
 from conformance.corpus.faults import raise_from
 from conformance.corpus.marks import Mark, Node, fault, parse, plain
 from conformance.errors import CaseError, UsageError
+from conformance.pages import page
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -25,7 +26,7 @@ __all__ = ["NAME", "ConfiguredHost", "HostEntry", "load_hosts", "project_hosts"]
 
 NAME = re.compile(r"[a-z0-9]+([._-][a-z0-9]+)*(:[a-z0-9]+([._-][a-z0-9]+)*)?")
 _BOOTSTRAP = Path(__file__).with_name("bootstrap.py")
-_HINT = "docs/hosts.md says how an entry is made"
+_HINT = f"{page('hosts.md')} says how an entry is made"
 
 NonEmpty = Annotated[str, msgspec.Meta(min_length=1)]
 

@@ -14,6 +14,7 @@ from conformance.corpus.inputs import laid_out
 from conformance.errors import HostError
 from conformance.host.messages import Call, Ran, Run, StepError, StepReply
 from conformance.host.observation import NO_FORWARD, UNSUPPORTED
+from conformance.pages import page
 
 __all__ = ["AdapterFault", "play"]
 
@@ -80,7 +81,7 @@ def _check_complete(request: Run, arrays: Mapping[str, Array]) -> None:
         if call.hvp or call.third or call.jvp:
             needed |= {f"{name}:{number}" for name in ("dy", "v_x", *(f"v_{one}" for one in call.hvp))}
     if absent := sorted(needed - arrays.keys()):
-        raise HostError(f"the request lacks the array {absent[0]}", hint="see docs/protocol.md for what a request has")
+        raise HostError(f"the request lacks the array {absent[0]}", hint=f"{page('protocol.md')} shows a request")
 
 
 class _Player:

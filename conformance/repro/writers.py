@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 
+from conformance.adapters.registry import find
 from conformance.adapters.scripts.writer import Writer
 from conformance.corpus.case import Case
 from conformance.errors import UsageError
@@ -56,13 +57,15 @@ def writer_for(adapter: str, case: Case, held: frozenset[str]) -> Writer:
     """Return what writes the calls of an adapter.
 
     Raises:
+        AdapterError: no adapter is named so.
         UsageError: nobody has written down how its calls look.
     """
     name, _, execution = adapter.partition(":")
+    find(adapter, hint=f"scripts are written for {', '.join(WRITERS)}")
     if name not in WRITERS:
         raise UsageError(
-            f"how the calls of {adapter} are written is not known here",
-            hint=f"known are {', '.join(WRITERS)}; `conformance run --case {case.id!r} --adapter {adapter}` asks it",
+            f"how the calls of {adapter} are written is not known: scripts are of the suite's own adapters",
+            hint=f"`conformance explain {case.id!r} {adapter}` tells what it answers and what is expected",
         )
     if case.network is not None and name not in NETWORKS:
         raise UsageError(

@@ -20,6 +20,7 @@ from conformance.corpus.select import matches
 from conformance.definition.variants import VARIANTS
 from conformance.errors import CaseError, DeviationError, UsageError
 from conformance.host.observation import Raised
+from conformance.pages import page
 from conformance.verdict.attribution import QUANTITIES
 
 __all__ = ["Deviation", "load_deviations"]
@@ -173,7 +174,7 @@ def _parse(name: str, text: str) -> list[Deviation]:
     try:
         return [_record(node) for node in parse(text, name).sequence]
     except CaseError as error:  # the same YAML as in case files, and the same words for its faults
-        raise DeviationError(str(error.args[0]), hint="docs/deviations.md says how an entry is made") from None
+        raise DeviationError(str(error.args[0]), hint=f"{page('deviations.md')} says how an entry is made") from None
 
 
 def _record(node: Node) -> Deviation:

@@ -195,13 +195,14 @@ def test_command(capsys: pytest.CaptureFixture[str]) -> None:
     ("arguments", "said"),
     [
         (["numpy", "nobody"], "no adapter is named"),
+        (["numpy", "third_party:Sound"], "what third_party:Sound calls its arguments"),
         (["numpy", "stax"], "there is no state to carry"),
         (["numpy", "numpy", "--momentum", "1.5"], "expected 0 to 1"),
         (["numpy", "numpy", "--epsilon", "0"], "expected more than 0"),
         (["numpy", "numpy", "--values", "1"], "expected at least 2"),
         (["numpy", "numpy", "--channels", "0"], "expected at least 1"),
     ],
-    ids=["unknown", "no-names", "momentum", "epsilon", "values", "channels"],
+    ids=["unknown", "third-party", "no-names", "momentum", "epsilon", "values", "channels"],
 )
 def test_bad_input(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Bad input exits 2 with a message that says what is the matter."""

@@ -63,6 +63,14 @@ def test_the_corpus_is_inside(wheel: zipfile.ZipFile) -> None:
     assert [] == [name for name in files_of("cases") if f"conformance/{name}" not in names]
 
 
+def test_pages_that_messages_name_are_inside(wheel: zipfile.ZipFile, installed: Path, tmp_path: Path) -> None:
+    """Every page of docs/ is in the wheel, and a message that names one away from the checkout names that file."""
+    assert [] == [name for name in files_of("docs") if f"conformance/{name}" not in set(wheel.namelist())]
+    (tmp_path / "hosts.json").write_text("[]", encoding="utf-8")
+    said = away(installed, tmp_path, ["-m", "conformance", "list", "--implementations", "hosts.json"]).stderr
+    assert f"hint: {installed / 'conformance' / 'docs' / 'hosts.md'} says how" in said
+
+
 def test_nothing_else_is_inside(wheel: zipfile.ZipFile) -> None:
     """Nothing lands in site-packages beside the package: no tests, no tools."""
     assert {"conformance"} == {name.partition("/")[0] for name in wheel.namelist() if ".dist-info/" not in name}

@@ -221,10 +221,12 @@ def test_command_prints_the_script(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["state_moves/no-such-case", "numpy"], "matches no case"),
         (["state_moves/*", "numpy"], "covers"),
-        ([CASES[0], "nothing"], "how the calls of nothing are written is not known"),
+        ([CASES[0], "nothing"], "no adapter is named 'nothing'"),
+        ([CASES[0], "troch"], "did you mean torch?"),
+        ([CASES[0], "third_party:Sound"], "scripts are of the suite's own adapters"),
         (["folding/one-row[dtype=float32]", "numpy"], "there is nothing that folds the layer"),
     ],
-    ids=["unknown", "several", "no-writer", "not-written"],
+    ids=["unknown", "several", "no-adapter", "mistyped", "no-writer", "not-written"],
 )
 def test_what_cannot_be_written_is_said(
     arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
