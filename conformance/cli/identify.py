@@ -67,7 +67,7 @@ def _text(who: Implementation, card: Card) -> str:
     named = [name for name in FACTS if any(_speaks_of(name, line) for line in card.lines)]
     width = max(map(len, named), default=0)
     lines += ["", "What was done in the probes that are named:"] if named else []
-    return "\n".join([*lines, *(f"    {name:{width}}  {FACTS[name]}" for name in named)]) + "\n"
+    return "\n".join([*lines, *(f"    {name:{width}}  {card.facts[name]}" for name in named)]) + "\n"
 
 
 def _speaks_of(probe: str, line: Line) -> bool:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,13 +13,13 @@ from conformance.adapters.naming import Naming
 from conformance.corpus.case import Case
 from conformance.definition.dialect import options
 from conformance.definition.rules import Rules
-from conformance.definition.variants import VARIANTS, option_name
+from conformance.definition.variants import VARIANTS, apply, option_name
 from conformance.host.observation import Crashed, Faulty, Observation, Raised
 from conformance.identify.answers import Answer
 from conformance.identify.evidence import told_apart
 from conformance.identify.infer import Inference, Told, infer, with_choice
 from conformance.identify.places import Local
-from conformance.identify.probes import EPSILONS, ESTIMATORS, OPEN, PROBES
+from conformance.identify.probes import EPSILONS, ESTIMATORS, FACTS, OPEN, PROBES, elsewhere
 from conformance.verdict.group import describe
 from conformance.verdict.oracle import Question
 
@@ -48,7 +47,7 @@ class Card:
     """All lines; ``dialect`` has the option of each choice that was told, ``mistakes`` the variants that explain more.
 
     ``estimators`` is the estimator of the running variance by rank and dtype, ``local`` what explains single probes,
-    ``unexplained`` the probes of which something is left.
+    ``unexplained`` the probes of which something is left, ``facts`` what was done in each probe that was answered.
     """
 
     dialect: Mapping[str, str]
@@ -57,6 +56,7 @@ class Card:
     estimators: Mapping[tuple[int, str], str]
     unexplained: tuple[str, ...]
     lines: tuple[Line, ...]
+    facts: Mapping[str, str]
 
 
 def identify(asked: Asked, *, defaults: Defaults | None = None, naming: Naming | None = None) -> Card:
@@ -65,7 +65,12 @@ def identify(asked: Asked, *, defaults: Defaults | None = None, naming: Naming |
     ``defaults`` are those of the implementation's own constructor, ``naming`` what it calls its momentum; both are
     known of some only.
     """
-    answers = {name: answer for name, case in PROBES.items() if (answer := _answer(asked, case)) is not None}
+    answers, facts = {}, {}
+    for name, case in PROBES.items():
+        for one, where in ((case, ""), *elsewhere(case)):
+            if (answer := _answer(asked, one)) is not None:
+                answers[name], facts[name] = answer, f"{FACTS[name]}, {where}" if where else FACTS[name]
+                break
     found = infer(answers)
     told = {one.choice: one for one in found.told()}
     estimators = {place: _estimator(asked, case, found) for place, case in ESTIMATORS.items()}
@@ -77,7 +82,7 @@ def identify(asked: Asked, *, defaults: Defaults | None = None, naming: Naming |
     ]  # fmt: skip
     dialect = {name: one.option for name, one in told.items() if one.option is not None and " or " not in one.option}
     known = {place: option for place, option in estimators.items() if option}
-    return Card(dialect, found.mistakes, found.local, known, tuple(found.unexplained), tuple(lines))
+    return Card(dialect, found.mistakes, found.local, known, tuple(found.unexplained), tuple(lines), facts)
 
 
 #: The lines of the other choices.
@@ -120,7 +125,7 @@ def _defaults(defaults: Defaults | None) -> Line:
     return Line("defaults", said or "none: every argument has to be given", f"read from {defaults.read_from}")
 
 
-_CASES = {case.id: case for case in (*PROBES.values(), *ESTIMATORS.values(), *EPSILONS.values())}
+_QUESTIONS: dict[tuple[str, str, str], Question] = {}
 
 
 def _answer(asked: Asked, case: Case) -> Answer | None:
@@ -128,13 +133,15 @@ def _answer(asked: Asked, case: Case) -> Answer | None:
     seen = asked.observe(case)
     if not isinstance(seen, Observation) or seen.unsupported is not None:
         return None
-    return Answer(_question(case.id), seen)
+    return Answer(_question(case), seen)
 
 
-@cache
-def _question(case_id: str) -> Question:
+def _question(case: Case) -> Question:
     """Return the question of a probe; what is predicted of it once is there for the next implementation."""
-    return Question(_CASES[case_id])
+    key = case.id, case.shape, case.dtype
+    if key not in _QUESTIONS:
+        _QUESTIONS[key] = Question(case)
+    return _QUESTIONS[key]
 
 
 def _estimator(asked: Asked, case: Case, found: Inference) -> str:
@@ -142,12 +149,19 @@ def _estimator(asked: Asked, case: Case, found: Inference) -> str:
     answer = _answer(asked, case)
     if answer is None or any(isinstance(one, Raised) for one in answer.seen.outcomes.values()):
         return ""
-    fitting = [
-        option
-        for option in options("running_variance")
-        if not answer.misfits(with_choice(found.rules, {"running_variance": option}))
-    ]
-    return " or ".join(fitting)
+    for rules in _from_the_start(found):
+        changed = {option: with_choice(rules, {"running_variance": option}) for option in options("running_variance")}
+        if fitting := [option for option, one in changed.items() if not answer.misfits(one)]:
+            return " or ".join(fitting)
+    return ""
+
+
+def _from_the_start(found: Inference) -> Iterator[Rules]:
+    """Yield the general rules, then those of the probes that start from the initial state, where they are others."""
+    yield found.rules
+    for one in found.local:
+        if {"update", "forward-alone"} & {*one.probes}:
+            yield apply(one.variants, found.rules)
 
 
 def _estimator_line(estimators: Mapping[tuple[int, str], str], told: Told) -> Line:
@@ -193,9 +207,12 @@ def _smallest(asked: Asked, found: Inference) -> Line:
     used: dict[str, list[float]] = {}
     refused: list[str] = []
     for (epsilon, dtype), case in EPSILONS.items():
-        answer = _answer(asked, case)
-        if answer is None or any(isinstance(one, Raised) for one in answer.seen.outcomes.values()):
-            refused.append(f"{epsilon:g} in {dtype}")
+        wide = (one for one, _ in elsewhere(case) if one.dtype == dtype)
+        answer = next(filter(None, (_answer(asked, one) for one in (case, *wide))), None)
+        if answer is None:
+            continue
+        if any(isinstance(one, Raised) for one in answer.seen.outcomes.values()):
+            refused.append(f"{epsilon:g} in {dtype}, which raises")
         elif not answer.misfits(found.rules):
             used.setdefault(dtype, []).append(epsilon)
         else:
@@ -230,20 +247,23 @@ def _passes(found: Inference) -> Line:
 def _dtypes(answers: Mapping[str, Answer]) -> list[Line]:
     """Return the dtype of the state by that of the input."""
     seen = {}
-    for name, dtype in (("forward-alone", "float32"), ("update", "float64"), ("float16", "float16"),
-                        ("bfloat16", "bfloat16"), ("own-state", "float64, made by the layer")):  # fmt: skip
+    for name in ("forward-alone", "update", "float16", "bfloat16", "own-state"):
         answer = answers.get(name)
         array = None if answer is None else answer.seen.outcomes.get((1, "running_var"))
-        if isinstance(array, np.ndarray):
-            seen[dtype] = array.dtype.name
+        if answer is not None and isinstance(array, np.ndarray):
+            dtype = answer.question.case.dtype
+            seen[f"{dtype}, made by the layer" if name == "own-state" else dtype] = array.dtype.name
     said = ", ".join(f"{kept} for {dtype}" for dtype, kept in seen.items())
     return [Line("state dtype", said or "not told", "dtype of the running variance after one step")]
 
 
 def _opened(asked: Asked) -> list[Line]:
     lines = []
-    for name, case in OPEN.items():
-        seen = asked.observe(case)
+    for name, narrow in OPEN.items():
+        for case in (narrow, *(one for one, _ in elsewhere(narrow))):
+            seen = asked.observe(case)
+            if not isinstance(seen, Observation) or seen.unsupported is None:
+                break
         if isinstance(seen, Observation):
             found, why = describe(Question(case), seen), seen.unsupported or f"input of shape {case.shape}"
         else:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 
 from conformance.corpus.case import Case
 
-__all__ = ["EPSILONS", "ESTIMATORS", "FACTS", "OPEN", "PARTICULAR", "PROBES", "probe"]
+__all__ = ["EPSILONS", "ESTIMATORS", "FACTS", "OPEN", "PARTICULAR", "PROBES", "elsewhere", "probe"]
 
 _ALL = ["x", "gamma", "beta"]
 _STATE = ["running_mean", "running_var"]
@@ -49,6 +50,19 @@ def probe(name: str, steps: list[dict[str, Any]], **fields: Any) -> Case:
     fact = FACTS.get(name, "A probe.")
     made = {"id": f"identify/{name}", "fact": fact, "clauses": ("1.1",), "steps": steps, **fields}
     return msgspec.convert(made, Case)
+
+
+def elsewhere(case: Case) -> Iterator[tuple[Case, str]]:
+    """Yield the same question where an implementation may take it that lacks the dtype or the rank, and say where.
+
+    Float32 for float64; then rank 4, by dimensions of length one: the number of values per channel stays.
+    """
+    narrow = {"dtype": "float32"} if case.dtype == "float64" else {}
+    wide = {"shape": case.shape + "x1" * (4 - case.layer.rank)} if case.layer.rank < 4 else {}
+    both = narrow | wide if narrow and wide else {}
+    for changes in filter(None, (narrow, wide, both)):
+        words = [{"dtype": "in {}", "shape": "on inputs of shape {}"}[name].format(changes[name]) for name in changes]
+        yield msgspec.convert(msgspec.to_builtins(case) | changes, Case), " ".join(words)
 
 
 #: What the rules are inferred from: every variant of the oracle changes the prediction of one of these.

@@ -12,7 +12,7 @@ from conformance.adapters.contract import Adapter
 from conformance.adapters.naming import NAMINGS
 from conformance.cli.main import main
 from conformance.corpus.case import Case
-from conformance.definition.dialect import UNDECLARED, choices
+from conformance.definition.dialect import UNDECLARED, Dialect, choices
 from conformance.definition.variants import VARIANTS
 from conformance.host.observation import Crashed, Faulty, Observation
 from conformance.host.session import HostSession
@@ -46,6 +46,18 @@ class Undeclared:
         return seen
 
 
+@dataclass(frozen=True)
+class Narrow:
+    """One that takes images of float32 only, as fused kernels do."""
+
+    asked: InProcess
+
+    def observe(self, case: Case) -> Observation | Crashed | Faulty:
+        if case.layer.rank < 4 or case.dtype == "float64":
+            return Observation(dialect=Dialect(), unsupported="it takes images of float32 only")
+        return self.asked.observe(case)
+
+
 @pytest.mark.parametrize("name", VARIANTS)
 def test_a_mutant_is_told_for_what_it_does(name: str) -> None:
     """Every choice is that of the mutant; a mistake is named, and nothing is left unexplained."""
@@ -58,6 +70,19 @@ def test_a_mutant_is_told_for_what_it_does(name: str) -> None:
     told = [*card.mistakes, *(variant for one in card.local for variant in one.variants)]
     assert ([name] if VARIANTS[name].mistakes else []) == told
     assert () == card.unexplained
+
+
+@pytest.mark.parametrize("name", ["population running variance", "momentum swapped", "epsilon outside the root"])
+def test_one_that_takes_images_only_is_told(name: str) -> None:
+    """What takes no rank below 4 and no float64 is asked the same with dimensions of length one, and it is said so."""
+    mutant = Mutant(name)
+    card = identify(Narrow(InProcess(mutant)))
+    own = asdict(mutant.rules.dialect)
+    assert choices().keys() - card.dialect.keys() <= {"constants"}
+    assert {choice: own[choice] for choice in card.dialect} == dict(card.dialect)
+    assert {4, 5} == {rank for rank, _ in card.estimators}
+    assert () == card.unexplained
+    assert card.facts["update"].endswith("in float32 on inputs of shape 3x1x1x1")
 
 
 ADAPTERS = [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in registry.BUILT_IN]
