@@ -56,13 +56,13 @@ class Ledger:
             with self._lock:
                 self.seconds[name] += taken - within
 
-    def cell(self, seconds: float, inside: float, case: str, implementation: str) -> None:
-        """Count a cell: what was inside the implementation is taken off the round trip that it was part of."""
+    def cell(self, seconds: float, inside: float, waited: float, which: tuple[str, str]) -> None:
+        """Count a cell: what of the implementation's time was waited for is taken off the round trip it was part of."""
         with self._lock:
             self.seconds[IMPLEMENTATION] += inside
             if "host round trips" in self.seconds:  # not where a cluster asks
-                self.seconds["host round trips"] -= inside
-            heapq.heappush(self._slow, SlowCell(seconds, inside, case, implementation))
+                self.seconds["host round trips"] -= waited
+            heapq.heappush(self._slow, SlowCell(seconds, inside, *which))
             if len(self._slow) > self._most:
                 heapq.heappop(self._slow)
 
@@ -102,7 +102,11 @@ def spent(stage: str) -> AbstractContextManager[None]:
     return _NOTHING if _kept is None else _kept.stage(stage)
 
 
-def told_cell(seconds: float, inside: float, case: str, implementation: str) -> None:
-    """Count a cell, if a ledger is kept."""
+def told_cell(seconds: float, inside: float, waited: float, which: tuple[str, str]) -> None:
+    """Count a cell of a case on an implementation, if a ledger is kept.
+
+    Given are all its seconds, those inside the implementation, and how many of these somebody waited for: of a request
+    that was sent ahead the answer is made while another is judged.
+    """
     if _kept is not None:
-        _kept.cell(seconds, inside, case, implementation)
+        _kept.cell(seconds, inside, waited, which)

@@ -37,7 +37,7 @@ def test_the_slowest_cells_are_kept() -> None:
     """Of many cells those that took longest are in the table, the slowest first."""
     ledger = Ledger(2)
     for seconds in (0.1, 0.4, 0.2, 0.3):
-        ledger.cell(seconds, 0.05, f"case-{seconds}", "torch")
+        ledger.cell(seconds, 0.05, 0.05, (f"case-{seconds}", "torch"))
     told = ledger.table()
     assert told.index("case-0.4") < told.index("case-0.3")
     assert "case-0.2" not in told

@@ -51,7 +51,7 @@ def recorder(cases: Sequence[Case]) -> Iterator[Recorder]:
 
 @dataclass(frozen=True)
 class Timed:
-    """A cell, the seconds until it was in the file, and those of them outside the implementation."""
+    """A cell, the seconds that it took until it was in the file, and those of them outside the implementation."""
 
     cell: cell.Cell
     seconds: float
@@ -65,18 +65,25 @@ def forget() -> None:
     session._request.clear()  # noqa: SLF001  (nobody else has a reason to)
 
 
-def asked(cases: Sequence[Case], session: HostSession, results: Recorder) -> Iterator[Timed]:
-    """Put each case as a run does, and yield its cell, judged and written."""
+def asked(
+    cases: Sequence[Case], session: HostSession, results: Recorder, *, ahead: bool = True
+) -> Iterator[Timed]:
+    """Put each case as a run does, and yield its cell, judged and written.
+
+    Its seconds are those since the cell before it was written. Unless ``ahead`` a case is put when the one before it
+    has been written.
+    """
     session.implementation  # noqa: B018  (it is started before the clock is)
     deviations = load_deviations()
-    for case in cases:
-        start = time.perf_counter()
-        one = cell.cell_of(case, session, deviations)
+    in_turn = (cell.cell_of(case, session, deviations) for case in cases)
+    start = time.perf_counter()
+    for one in cell.cells_of(cases, session, deviations) if ahead else in_turn:
         results.add(one)
         taken = time.perf_counter() - start
         if one.row.verdict in ("void", "crashed"):
-            raise RuntimeError(f"{case.id} is {one.row.verdict}: {one.row.explanation}")
+            raise RuntimeError(f"{one.row.case} is {one.row.verdict}: {one.row.explanation}")
         yield Timed(one, taken, taken - one.row.seconds)
+        start = time.perf_counter()
 
 
 def elements(cells: Sequence[Timed], wanted: Callable[[QuantityRow], bool]) -> int:

@@ -59,6 +59,9 @@ class _Renamed:
     def observe(self, case: Case) -> Observation | Crashed | Faulty:
         return self._host.observe(case)
 
+    def ask_ahead(self, case: Case) -> None:
+        self._host.ask_ahead(case)
+
     def observe_apart(self, case: Case) -> Observation | Crashed | Faulty | None:
         return self._host.observe_apart(case)
 

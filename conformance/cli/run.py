@@ -169,7 +169,7 @@ def _run(
         with spent("writing"):
             recorder.add(cell)
         if arguments.cluster is not None:
-            told_cell(cell.row.seconds, cell.row.seconds, cell.row.case, cell.row.implementation)
+            told_cell(cell.row.seconds, cell.row.seconds, 0.0, (cell.row.case, cell.row.implementation))
         if progress is not None:
             progress.step(cell.implementation.name, cell.row.verdict)
 

@@ -15,7 +15,7 @@ from typing import Any
 from conformance import __version__
 from conformance.cluster.messages import Begin, Begun, Judged, Search, Searched, decode, encode
 from conformance.corpus.case import Case
-from conformance.engine.cell import cell_of
+from conformance.engine.cell import cells_of
 from conformance.engine.limits import default_memory_limit
 from conformance.errors import ConformanceError
 from conformance.host.session import HostSession
@@ -76,8 +76,7 @@ def cells(token: str, text: bytes) -> bytes:
     judged = []
     cases: Sequence[Case] = decode(text, tuple[Case, ...])
     with _used(token) as kept:
-        for case in cases:
-            cell = cell_of(case, kept.session, kept.deviations)
+        for cell in cells_of(cases, kept.session, kept.deviations):
             if cell.implementation not in columns:
                 columns.append(cell.implementation)
             judged.append((columns.index(cell.implementation), cell.row))

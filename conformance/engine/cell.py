@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import zip_longest
 from pathlib import Path
 from typing import Protocol
 
@@ -23,7 +25,7 @@ from conformance.verdict.deviations import Deviation
 from conformance.verdict.judge import judge
 from conformance.verdict.oracle import Question
 
-__all__ = ["Cell", "Session", "cell_of", "question_of"]
+__all__ = ["Cell", "ForesightedSession", "Session", "cell_of", "cells_of", "question_of"]
 
 
 class Session(Protocol):
@@ -38,6 +40,13 @@ class Session(Protocol):
 
     def observe_apart(self, case: Case) -> Observation | Crashed | Faulty | None:
         """Put it once more, to a host that has been asked little else; ``None`` where there is none."""
+
+
+class ForesightedSession(Session, Protocol):
+    """One that can be told which case comes next."""
+
+    def ask_ahead(self, case: Case) -> None:
+        """Put the case that is observed next, if that can be done by now."""
 
 
 @dataclass(frozen=True)
@@ -61,10 +70,21 @@ question_of = AtHand(
 )
 
 
-def cell_of(case: Case, session: Session, deviations: Sequence[Deviation] = ()) -> Cell:
+def cells_of(
+    cases: Sequence[Case], session: ForesightedSession, deviations: Sequence[Deviation] = ()
+) -> Iterator[Cell]:
+    """Put the cases in turn and judge the answers; while one is judged the host has the next case already."""
+    for case, following in zip_longest(cases, cases[1:]):
+        yield cell_of(case, session, deviations, None if following is None else partial(session.ask_ahead, following))
+
+
+def cell_of(
+    case: Case, session: Session, deviations: Sequence[Deviation] = (), answered: Callable[[], None] | None = None
+) -> Cell:
     """Put ``case`` to the implementation behind ``session`` and judge the answer.
 
     What fails is asked again, in a host apart: an outcome that does not come twice is shown as such.
+    ``answered`` is called once the answer is there, before it is judged.
     """
     implementation = session.implementation
 
@@ -75,8 +95,13 @@ def cell_of(case: Case, session: Session, deviations: Sequence[Deviation] = ()) 
     start = time.perf_counter()
     seen = _asked(case, session.observe)
     assert seen is not None
+    waited = time.perf_counter() - start
+    if answered is not None:
+        answered()
     cell = _cell(case, implementation, seen, deviations)
-    told_cell(time.perf_counter() - start, cell.row.seconds, case.id, implementation.id)
+    # Asked ahead, it may have been at work before it was waited for.
+    inside, early = cell.row.seconds, max(cell.row.seconds - waited, 0.0)
+    told_cell(time.perf_counter() - start + early, inside, inside - early, (case.id, implementation.id))
     if cell.row.verdict not in _DOUBTED or (isinstance(seen, Crashed) and not seen.again):
         return cell
     apart = asked(session.observe_apart)

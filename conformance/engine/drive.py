@@ -124,7 +124,8 @@ class Drive(Generic[T]):
         while not self._stopped and (cases := self.schedule.cases(column, session.at_once)):
             try:
                 for cell in session.cells(cases):
-                    self._take(cell)
+                    if not self._take(cell):
+                        return
                     cases = cases[1:]
             except BaseException:
                 self.schedule.back(column, cases)
@@ -135,7 +136,10 @@ class Drive(Generic[T]):
             if self.schedule.refused(column, others=others) and not self._stopped:
                 self.failed.append(error)
 
-    def _take(self, cell: Cell) -> None:
+    def _take(self, cell: Cell) -> bool:
+        """Give a cell away, and return whether it was wanted."""
         with self._lock:
-            if not self._stopped:
-                self.done(cell)
+            if self._stopped:
+                return False
+            self.done(cell)
+            return True

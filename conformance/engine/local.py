@@ -9,7 +9,7 @@ from typing import Protocol
 
 from conformance.adapters.contract import Implementation
 from conformance.corpus.case import Case
-from conformance.engine.cell import Cell, Session, cell_of
+from conformance.engine.cell import Cell, ForesightedSession, cells_of
 from conformance.engine.drive import Drive
 from conformance.engine.resume import NOTHING, Finished
 from conformance.engine.schedule import Schedule
@@ -19,7 +19,11 @@ from conformance.verdict.deviations import Deviation
 __all__ = ["ClosingSession", "run_cells"]
 
 
-class ClosingSession(Session, Protocol):
+#: So many cases a worker takes at a time: within these the host is given the next one while an answer is judged.
+_AT_ONCE = 16
+
+
+class ClosingSession(ForesightedSession, Protocol):
     """A session that is closed after use."""
 
     @property
@@ -75,7 +79,7 @@ class _Here:
 
     session: ClosingSession
     deviations: Sequence[Deviation]
-    at_once: int = 1
+    at_once: int = _AT_ONCE
 
     @property
     def adapter(self) -> str:
@@ -86,8 +90,7 @@ class _Here:
         return self.session.implementation
 
     def cells(self, cases: Sequence[Case]) -> Iterator[Cell]:
-        for case in cases:
-            yield cell_of(case, self.session, self.deviations)
+        return cells_of(cases, self.session, self.deviations)
 
     def close(self) -> None:
         self.session.close()

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -19,7 +19,7 @@ from conformance.host.frames import Frame, read_frame
 from conformance.host.pipe import Pipe
 from conformance.host.tail import Tail
 
-__all__ = ["Host", "HostDied", "HostOutgrew", "HostTimedOut", "HostUnfit"]
+__all__ = ["Host", "HostDied", "HostMixedUp", "HostOutgrew", "HostTimedOut", "HostUnfit"]
 
 #: Seconds that a host is given to end by itself; to be gone once it is killed, which takes a while with much memory.
 _GRACE, _REAPED = 2.0, 30.0
@@ -50,6 +50,10 @@ class HostUnfit(HostDied):
     def from_outside(self) -> bool:
         """Tell that the request has no part in it."""
         return True
+
+
+class HostMixedUp(HostError):  # noqa: N818
+    """It answered another request than the last one: what it says can be taken for nobody's answer."""
 
 
 class HostTimedOut(HostError):  # noqa: N818
@@ -122,26 +126,29 @@ class Host:
             HostOutgrew: the process took more memory than its limit.
             HostError: what came is no message, or more than one. In each case the host is closed.
         """
-        limit = self.time_limit if time_limit is None else time_limit
-        with self._lock:
-            if self._to.closed:
-                raise HostError("the host has been closed")
-            image = frame.image
-            pipe = Pipe(self._to.fileno(), self._from.fileno(), limit, self._check_memory)
-            try:
-                if self._answered:  # what is said before the first request is read as its answer, and refused
-                    self._check_fit(pipe)
-                pipe.write(image)
-                return self._only_answer(pipe)
-            except TimeoutError:
-                self._kill()
-                raise HostTimedOut(f"no answer within the time limit of {limit:g} s{self._last_words()}") from None
-            except (EOFError, BrokenPipeError):
-                told = f"the host {self._end()}{self._last_words()}"
-                raise HostDied(told, signal=-min(self._process.returncode or 0, 0)) from None
-            except BaseException:  # interrupted or garbled: what comes next is no answer to the next request
-                self._kill()
-                raise
+        image = frame.image
+        with self._talk(time_limit) as pipe:
+            self._write(pipe, image)
+            return self._only_answer(pipe)
+
+    def send(self, frame: Frame, time_limit: float | None = None) -> None:
+        """Send a message whose answer is ``receive``d later; nothing else may be asked before.
+
+        Raises:
+            HostError: as ``request`` does.
+        """
+        image = frame.image
+        with self._talk(time_limit) as pipe:
+            self._write(pipe, image)
+
+    def receive(self, time_limit: float | None = None) -> Frame:
+        """Return the answer to what was sent; the limit is for what it takes from now on.
+
+        Raises:
+            HostError: as ``request`` does.
+        """
+        with self._talk(time_limit) as pipe:
+            return self._only_answer(pipe)
 
     def send_and_close(self, frame: Frame) -> None:
         """Send a last message that has no answer, give the host a moment to end, and close."""
@@ -178,6 +185,30 @@ class Host:
             with contextlib.suppress(OSError):
                 pipe.close()
         self._stderr.finish()
+
+    @contextlib.contextmanager
+    def _talk(self, time_limit: float | None) -> Iterator[Pipe]:
+        """Hold the pipes; whatever goes wrong closes the host, and is told as an error of it."""
+        limit = self.time_limit if time_limit is None else time_limit
+        with self._lock:
+            if self._to.closed:
+                raise HostError("the host has been closed")
+            try:
+                yield Pipe(self._to.fileno(), self._from.fileno(), limit, self._check_memory)
+            except TimeoutError:
+                self._kill()
+                raise HostTimedOut(f"no answer within the time limit of {limit:g} s{self._last_words()}") from None
+            except (EOFError, BrokenPipeError):
+                told = f"the host {self._end()}{self._last_words()}"
+                raise HostDied(told, signal=-min(self._process.returncode or 0, 0)) from None
+            except BaseException:  # interrupted or garbled: what comes next is no answer to the next request
+                self._kill()
+                raise
+
+    def _write(self, pipe: Pipe, image: bytes) -> None:
+        if self._answered:  # what is said before the first request is read as its answer, and refused
+            self._check_fit(pipe)
+        pipe.write(image)
 
     def _only_answer(self, pipe: Pipe) -> Frame:
         answer = read_frame(pipe.read)

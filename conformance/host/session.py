@@ -1,68 +1,46 @@
-"""A session with one adapter: starts its host when needed, puts cases, starts it again after a crash."""
+"""A session with one adapter: puts cases to its host, and tells what came back, or what prevented it."""
 
 from __future__ import annotations
 
-import shlex
-import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
-from functools import partial
-from pathlib import Path
 from types import TracebackType
-from typing import Protocol, TypeVar, final
+from typing import TypeVar, final
 
 import msgspec
 
 from conformance.adapters.contract import Defaults, Implementation
-from conformance.adapters.registry import AdapterSpec, find, load
+from conformance.adapters.registry import AdapterSpec, find
 from conformance.corpus.at_hand import AtHand
 from conformance.corpus.case import Case
 from conformance.corpus.inputs import inputs_of
 from conformance.corpus.work import longer
 from conformance.errors import AdapterError, HostError, UnstartedError
+from conformance.host.ahead import Ahead
 from conformance.host.answers import Fault, answer_of, observation_of, told
-from conformance.host.client import Host, HostDied, HostOutgrew, HostTimedOut
+from conformance.host.client import Host, HostDied, HostMixedUp, HostOutgrew, HostTimedOut
 from conformance.host.configuration import ConfiguredHost
-from conformance.host.environment import host_environment
 from conformance.host.frames import Frame
-from conformance.host.in_process import InProcess
-from conformance.host.messages import Check, Checked, Describe, Described, Exit, Ran, Run
+from conformance.host.keeper import ATTEMPTS, Keeper, NotRestartedError, Wanted
+from conformance.host.messages import Check, Checked, Ran, Run
 from conformance.host.observation import Crashed, Faulty, Observation
 from conformance.host.patience import Patience
-from conformance.host.service import Service
 
 __all__ = ["START_LIMIT", "HostSession"]
 
-#: So often a case is asked whose host others kill; so many crashes are asked about again, apart.
-_ATTEMPTS, _DOUBTS = 3, 8
+#: So many crashes are asked about again, apart.
+_DOUBTS = 8
 #: Seconds for a host to start: importing a framework on a busy machine takes most of a minute.
 START_LIMIT = 180.0
 
-_TRY = "python -c \"from conformance.adapters.registry import *; load(find('{}')).describe()\""
-
 T = TypeVar("T")
 _encode = msgspec.json.Encoder().encode
-# The request of a case is the same for every host, and so are its bytes.
+# The request of a case is the same for every host, and so are its bytes. By the token an answer says whose it is.
 _request = AtHand(
-    lambda case: Frame(_encode(Run.of(case)), inputs_of(case)), lambda frame: 2 * len(frame.image), room=16 * 2**20
-)
-_DESCRIBE, _EXIT = Frame(_encode(Describe())), Frame(_encode(Exit()))
-
-
-class _Channel(Protocol):
-    """What a session needs of a host, be it a process or not."""
-
-    @property
-    def is_alive(self) -> bool: ...
-
-    def request(self, frame: Frame, time_limit: float | None = None) -> Frame: ...
-
-    def send_and_close(self, frame: Frame) -> None: ...
-
-    def close(self) -> None: ...
+    lambda case: Frame(_encode(Run.of(case)), inputs_of(case), token=case.id),
+    lambda frame: 2 * len(frame.image), room=16 * 2**20,
+)  # fmt: skip
 
 
 @final
@@ -88,19 +66,16 @@ class HostSession:
         self, adapter: str, *, time_limit: float = 60.0, start_limit: float = START_LIMIT, device: str = "cpu",
         in_process: bool = False, host: ConfiguredHost | None = None, memory_limit: int | None = None,
     ) -> None:  # fmt: skip
-        self.adapter, self._host = adapter, host
-        self._spec = AdapterSpec(adapter, "") if host is not None else find(adapter)
-        self._time_limit, self._memory_limit = time_limit, memory_limit
-        self._start_limit = start_limit if host is None else host.start_limit
-        self._device, self._in_process = device, in_process and host is None
-        self._patience = Patience()
-        self._scratch: tempfile.TemporaryDirectory[str] | None = None
-        self._channel: _Channel | None = None
-        self._implementation: Implementation | None = None
-        self._defaults: Defaults | None = None
+        self.adapter, self._time_limit, self._start_limit = adapter, time_limit, start_limit
+        self._keeper = Keeper(Wanted(
+            adapter=adapter, spec=AdapterSpec(adapter, "") if host is not None else find(adapter), host=host,
+            time_limit=time_limit, start_limit=start_limit if host is None else host.start_limit,
+            memory_limit=memory_limit, device=device, in_process=in_process and host is None,
+        ))  # fmt: skip
+        self._patience, self._ahead = Patience(), Ahead()
         self._refusal: str | None = None
         self._apart: HostSession | None = None
-        self._doubts, self._aborted = 0, False
+        self._doubts = 0
         self._lock = threading.RLock()
 
     def __enter__(self) -> HostSession:
@@ -119,13 +94,13 @@ class HostSession:
             UnstartedError: the host does not start, or its adapter does not import; so each time.
         """
         with self._lock:
-            if self._implementation is None:
+            if self._keeper.implementation is None:
                 if self._refusal is None:
-                    self._refusal = self._first_start()
+                    self._refusal = self._keeper.first_start()
                 if self._refusal is not None:
-                    raise UnstartedError(self.adapter, self._refusal, hint=self._hint())
-            assert self._implementation is not None
-            return self._implementation
+                    raise UnstartedError(self.adapter, self._refusal, hint=self._keeper.hint())
+            assert self._keeper.implementation is not None
+            return self._keeper.implementation
 
     @property
     def defaults(self) -> Defaults | None:
@@ -135,7 +110,7 @@ class HostSession:
             UnstartedError: as ``implementation`` does.
         """
         _ = self.implementation
-        return self._defaults
+        return self._keeper.defaults
 
     def observe(self, case: Case) -> Observation | Crashed | Faulty:
         """Put a case and return what came back; the host is started if it does not run.
@@ -148,15 +123,35 @@ class HostSession:
         with self._lock:
             self.implementation  # noqa: B018  (its error is the same for every case)
             if not self._patience.asks():
-                started = self._channel is not None
+                started = self._keeper.channel is not None
                 return Crashed(self._patience.why, again=False) if started else Faulty(self._patience.why_not_started)
             start = time.monotonic()
-            seen = self._asked(case)
-            if isinstance(seen, Crashed) or self._channel is None:
+            self._collect()
+            seen = self._ahead.early(case) or self._asked(case)
+            if isinstance(seen, Crashed) or self._keeper.channel is None:
                 self._patience.failed(time.monotonic() - start)
             else:
                 self._patience = Patience()
             return seen
+
+    def ask_ahead(self, case: Case) -> None:
+        """Send the request of the case that is observed next, so that the host need not wait for it.
+
+        No more than an attempt: where nothing can be sent yet, the case is asked when it is observed. So it is with a
+        host that does not mark its answers by the token of the request, or has once said something else when its answer
+        was due: a late word on one case must not be taken for the answer to the next.
+        """
+        with self._lock:
+            channel = self._keeper.channel
+            able = isinstance(channel, Host) and self._ahead.is_open and not self._patience.crashes
+            if not able or self._keeper.aborted:
+                return
+            assert isinstance(channel, Host)
+            try:
+                channel.send(_request(case), self._time_limit * longer(case))
+            except HostError:  # it is closed, and another one asked
+                return
+            self._ahead.sent(case)
 
     def forgive(self) -> None:
         """Forget how often the host has crashed in a row: for whoever looks for what makes it crash."""
@@ -171,32 +166,62 @@ class HostSession:
         """
         with self._lock:
             self.implementation  # noqa: B018  (its error is the same for every check)
+            self._collect()
             request = Frame(_encode(Check(name)))
             return self._answered(lambda: self._ask(request, Checked, self._time_limit)[0])
 
     def _asked(self, case: Case) -> Observation | Crashed | Faulty:
         request, limit = _request(case), self._time_limit * longer(case)
-        return self._answered(lambda: observation_of(*self._ask(request, Ran, limit), calls=len(case.program)))
+
+        def ask() -> Observation:
+            ran, frame = self._ask(request, Ran, limit)
+            self._ahead.marks = frame.token == request.token
+            return observation_of(ran, frame, calls=len(case.program))
+
+        return self._answered(ask)
+
+    def _collect(self) -> None:
+        """Read the answer to what was sent ahead, and keep it. If there is none, the case is still to be asked."""
+        case, channel = self._ahead.waiting(), self._keeper.channel
+        if case is None or not isinstance(channel, Host):
+            return
+        try:
+            ran, frame = self._read(channel.receive(self._time_limit * longer(case)), _request(case), Ran)
+            seen: Observation | Crashed | Faulty = observation_of(ran, frame, calls=len(case.program))
+        except (HostTimedOut, HostOutgrew) as error:
+            seen = _crashed(error)
+        except HostDied as error:
+            if error.from_outside:
+                return
+            seen = _died(error)
+        except Fault as fault:
+            seen = Faulty(told(fault.failure))
+        except HostError:  # a late word on the case before it, perhaps: asked in turn, each is told apart
+            channel.close()
+            self._ahead.failed = True
+            return
+        self._ahead.keep(case, seen)
 
     def _answered(self, ask: Callable[[], T]) -> T | Crashed | Faulty:
         """Return what is answered, or what prevented it."""
-        for attempt in range(1, _ATTEMPTS + 1):
+        for attempt in range(1, ATTEMPTS + 1):
+            again = attempt < ATTEMPTS and not self._keeper.aborted
             try:
                 return ask()
-            except _NotRestartedError as error:
-                if error.from_outside and attempt < _ATTEMPTS and not self._aborted:
+            except NotRestartedError as error:
+                if error.from_outside and again:
                     continue
                 return Faulty(f"the host does not start again: {error}")
             except (HostTimedOut, HostOutgrew) as error:
-                what = "did not answer" if isinstance(error, HostTimedOut) else "took its host down"
-                return Crashed(f"the implementation {what}: {error}", again=False)
+                return _crashed(error)
             except HostDied as error:
                 # Who else ends a host says nothing of the implementation: the next host is asked.
-                if error.from_outside and attempt < _ATTEMPTS and not self._aborted:
+                if error.from_outside and again:
                     continue
-                often = f", {attempt} times; the machine may have run out of memory" if error.from_outside else ""
-                return Crashed(f"the implementation took its host down: {error}{often}", again=not often)
+                return _died(error, attempt)
             except HostError as error:
+                if isinstance(error, HostMixedUp) and again:
+                    continue
                 return Faulty(f"the host does not keep to the protocol: {error}")
             except Fault as fault:
                 return Faulty(told(fault.failure))
@@ -208,13 +233,14 @@ class HostSession:
         Returns ``None`` where that is not to be had: without a process, or of the ninth crash, when what
         was asked again crashed always.
         """
+        wanted = self._keeper.wanted
         with self._lock:
-            if self._in_process or self._aborted or self._doubts >= _DOUBTS:
+            if wanted.in_process or self._keeper.aborted or self._doubts >= _DOUBTS:
                 return None
             if self._apart is None:
                 self._apart = HostSession(
-                    self.adapter, time_limit=self._time_limit, start_limit=self._start_limit, device=self._device,
-                    host=self._host, memory_limit=self._memory_limit,
+                    self.adapter, time_limit=self._time_limit, start_limit=self._start_limit, device=wanted.device,
+                    host=wanted.host, memory_limit=wanted.memory_limit,
                 )  # fmt: skip
         try:
             seen = self._apart.observe(case)
@@ -228,95 +254,35 @@ class HostSession:
     def close(self) -> None:
         """End the host. The session can be used again, and starts another."""
         with self._lock:
-            if self._channel is not None:
-                self._channel.send_and_close(_EXIT)
-                self._channel = None
-            if self._scratch is not None:
-                self._scratch.cleanup()
-                self._scratch = None
+            # One that is at work on what nobody will read is not waited for.
+            self._keeper.close(at_once=self._ahead.waiting() is not None)
+            self._ahead = Ahead()
             if self._apart is not None:
                 self._apart.close()
                 self._apart = None
 
     def abort(self) -> None:
         """Kill the host at once; a thread that waits for its answer gets a crash instead of it."""
-        self._aborted = True  # before the channel is read: a thread that is starting one looks at this after it
-        channel, apart = self._channel, self._apart
-        if channel is not None:
-            channel.close()
-        if apart is not None:
+        self._keeper.abort()
+        if (apart := self._apart) is not None:
             apart.abort()
 
-    def _first_start(self) -> str | None:
-        """Start, and return what went wrong, or ``None``."""
-        for attempt in range(1, _ATTEMPTS + 1):
-            try:
-                self._running()
-            except HostError as error:
-                if isinstance(error, HostDied) and error.from_outside and attempt < _ATTEMPTS and not self._aborted:
-                    continue
-                return f"{self._who()}: the host does not start: {error.args[0]}"
-            except Fault as fault:
-                return f"{self._who()}: {told(fault.failure)}"
-            return None
-        raise AssertionError("the last attempt returns")
-
-    def _who(self) -> str:
-        return f"adapter {self.adapter}" if self._host is None else f"{self._host.place}: host {self.adapter}"
-
-    def _hint(self) -> str:
-        if self._host is not None:
-            return f"it is started in {self._host.directory} by: {shlex.join(self._host.command)}"
-        if not self._spec.is_installed:
-            return f"install what it needs: {self._spec.remedy}"
-        return "its maker can try: " + _TRY.format(self.adapter)
-
-    def _running(self) -> _Channel:
-        if self._channel is None or not self._channel.is_alive:
-            if self._channel is not None:
-                self._channel.close()  # others have killed it: it is still to be reaped
-                self._channel = None
-            self._refuse_aborted()
-            self._channel = self._start()
-            try:
-                self._refuse_aborted()
-                described, _ = answer_of(self._channel.request(_DESCRIBE, self._start_limit), Described)
-            except (HostError, Fault):
-                self._channel.send_and_close(_EXIT)
-                self._channel = None
-                raise
-            who, title = described.implementation, self._host.title if self._host is not None else ""
-            self._implementation = replace(who, title=title) if title else who
-            self._defaults = described.defaults
-        return self._channel
-
-    def _refuse_aborted(self) -> None:
-        if self._aborted:
-            raise HostDied("the session was aborted")
-
-    def _start(self) -> _Channel:
-        if self._scratch is None:
-            self._scratch = tempfile.TemporaryDirectory(prefix="conformance-", ignore_cleanup_errors=True)
-        environment = host_environment(self._device, Path(self._scratch.name))
-        if self._in_process:
-            return InProcess(Service(partial(load, self._spec)), environment)
-        if self._host is not None:
-            environment |= self._host.environment
-            return Host(self._host.command, environment, self._time_limit, self._memory_limit, self._host.directory)
-        command = (sys.executable, "-m", "conformance.host.worker", self.adapter)
-        return Host(command, environment, self._time_limit, self._memory_limit)
-
     def _ask(self, frame: Frame, kind: type[T], time_limit: float) -> tuple[T, Frame]:
-        try:
-            channel = self._running()
-        except (HostError, Fault) as error:
-            raise _NotRestartedError(error) from error
-        return answer_of(channel.request(frame, time_limit), kind)
+        return self._read(self._keeper.running().request(frame, time_limit), frame, kind)
+
+    def _read(self, answer: Frame, request: Frame, kind: type[T]) -> tuple[T, Frame]:
+        if answer.token not in ("", request.token):
+            if (channel := self._keeper.channel) is not None:
+                channel.close()
+            raise HostMixedUp(f"it answers with the token {answer.token[:80]!r}, expected {request.token!r}")
+        return answer_of(answer, kind)
 
 
-class _NotRestartedError(Exception):
-    """The host did not start again: no fault of the case that it was to be asked."""
+def _died(error: HostDied, attempts: int = 1) -> Crashed:
+    often = f", {attempts} times; the machine may have run out of memory" if error.from_outside else ""
+    return Crashed(f"the implementation took its host down: {error}{often}", again=not often)
 
-    def __init__(self, error: HostError | Fault) -> None:
-        super().__init__(told(error.failure) if isinstance(error, Fault) else str(error))
-        self.from_outside = isinstance(error, HostDied) and error.from_outside
+
+def _crashed(error: HostTimedOut | HostOutgrew) -> Crashed:
+    what = "did not answer" if isinstance(error, HostTimedOut) else "took its host down"
+    return Crashed(f"the implementation {what}: {error}", again=False)

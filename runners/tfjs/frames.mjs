@@ -21,12 +21,12 @@ export function readFrame(descriptor) {
     const bytes = new Uint8Array(data.subarray(begin, end)); // a copy of its own, so that it is aligned
     arrays[name] = { dtype, shape, values: new VIEWS[dtype](bytes.buffer) };
   }
-  return { message: JSON.parse(header.__metadata__.message), arrays };
+  return { message: JSON.parse(header.__metadata__.message), arrays, token: header.__metadata__.token ?? "" };
 }
 
-/** Write a message with its arrays, each `{dtype, shape, values}`. */
-export function writeFrame(descriptor, message, arrays = {}) {
-  const header = { __metadata__: { message: JSON.stringify(message) } };
+/** Write a message with its arrays, each `{dtype, shape, values}`, and the token of the request that it answers. */
+export function writeFrame(descriptor, token, message, arrays = {}) {
+  const header = { __metadata__: { message: JSON.stringify(message), ...(token && { token }) } };
   const parts = [];
   let end = 0;
   const widest = Object.entries(arrays).sort(([, a], [, b]) => WIDTHS[b.dtype] - WIDTHS[a.dtype]);

@@ -66,9 +66,9 @@ try {
 for (let frame = readFrame(0); frame !== null && frame.message.op !== "exit"; frame = readFrame(0)) {
   try {
     if (broken !== null) throw Object.assign(broken, { step: "import" });
-    writeFrame(1, ...(await answer(frame)));
+    writeFrame(1, frame.token, ...(await answer(frame)));
   } catch (error) {
-    writeFrame(1, failed(error.step ?? "run", error));
+    writeFrame(1, frame.token, failed(error.step ?? "run", error));
   }
 }
 process.exit(0);

@@ -35,7 +35,7 @@ def test_hosts_of_whoever_is_gone_are_ended(monkeypatch: pytest.MonkeyPatch, gra
     forgotten = work._sessions["1"].session
     begin("3", "resumed", ("there", "resumed"))
     assert left == list(work._sessions)
-    assert ("1" in left) == (forgotten._channel is not None)
+    assert ("1" in left) == (forgotten._keeper.channel is not None)
     for token in left:
         work.end(token)
 

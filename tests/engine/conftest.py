@@ -32,6 +32,7 @@ class FakeSession:
     dialect: Dialect = field(default_factory=Dialect)
     closed: bool = False
     aborted: bool = False
+    ahead: list[str] = field(default_factory=list)
 
     @property
     def implementation(self) -> Implementation:
@@ -50,6 +51,9 @@ class FakeSession:
             key: np.asarray(one.value.astype(one.dtype)) for key, one in predicted.items() if isinstance(one, Expected)
         }
         return Observation(self.dialect, self.unsupported, outcomes, seconds=0.5)
+
+    def ask_ahead(self, case: Case) -> None:
+        self.ahead.append(case.id)
 
     def observe_apart(self, case: Case) -> Observation | Crashed | Faulty | None:
         seen: Observation | Crashed | Faulty | None = self.apart(case) if callable(self.apart) else self.apart

@@ -7,14 +7,14 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from conformance.corpus.case import Case
-from conformance.engine.cell import cell_of
+from conformance.engine.cell import cell_of, cells_of
 from conformance.host.session import HostSession
 from conformance.results.rows import CellRow
 
@@ -25,6 +25,8 @@ def case(name: str, **changes: object) -> Case:
     made = {"id": f"made/{name}", "fact": "It is made up.", "clauses": ["1.1"], "shape": "5x3", **changes}
     return msgspec.convert(made, Case)
 
+
+Asked = Callable[..., list[CellRow]]
 
 BEFORE = case("before", steps=[{"train": "a"}])
 FAULT = case("fault", steps=[{"evaluate": "a", "gradients": ["x", "gamma"]}])
@@ -37,15 +39,23 @@ def _surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("FLAKY_COUNTER", str(tmp_path / "counter"))
 
 
+@pytest.fixture(params=["in turn", "ahead"])
+def asked(request: pytest.FixtureRequest) -> Callable[..., list[CellRow]]:
+    """Return what puts cases to a session: one after the other, or each while the one before it is judged."""
+
+    def ask(session: HostSession, *cases: Case) -> list[CellRow]:
+        if request.param == "ahead":
+            return [cell.row for cell in cells_of(cases, session)]
+        return [cell_of(case, session).row for case in cases]
+
+    return ask
+
+
 @pytest.fixture
 def session(request: pytest.FixtureRequest) -> Iterator[HostSession]:
     limit = 1 if request.param in ("Loops", "AnswersLate") else 60
     with HostSession(f"faulty:{request.param}", time_limit=limit, memory_limit=2**29) as made:
         yield made
-
-
-def asked(session: HostSession, *cases: Case) -> list[CellRow]:
-    return [cell_of(case, session).row for case in cases]
 
 
 # the implementation, the verdict on evaluating, what the explanation says
@@ -72,7 +82,7 @@ FAULTS = [
 @pytest.mark.parametrize(
     ("session", "verdict", "why"), FAULTS, ids=[fault[0] for fault in FAULTS], indirect=["session"]
 )
-def test_a_fault_is_that_of_its_cell(session: HostSession, verdict: str, why: str) -> None:
+def test_a_fault_is_that_of_its_cell(asked: Asked, session: HostSession, verdict: str, why: str) -> None:
     """The faulty cell has its verdict and says why; those before and after it agree."""
     before, fault, after = asked(session, BEFORE, FAULT, AFTER)
     assert ("agrees", verdict, "agrees") == (before.verdict, fault.verdict, after.verdict)
@@ -80,7 +90,7 @@ def test_a_fault_is_that_of_its_cell(session: HostSession, verdict: str, why: st
 
 
 @pytest.mark.parametrize("session", ["Exits"], indirect=True)
-def test_the_guilty_alone_have_crashed(session: HostSession) -> None:
+def test_the_guilty_alone_have_crashed(asked: Asked, session: HostSession) -> None:
     """Whatever many cases take the host down one after the other, those between and behind them are answered."""
     faults = [case(f"fault-{number}", steps=[{"evaluate": "a"}]) for number in range(11)]
     rows = asked(session, *faults, AFTER, *faults[:2], BEFORE)
@@ -88,7 +98,7 @@ def test_the_guilty_alone_have_crashed(session: HostSession) -> None:
 
 
 @pytest.mark.parametrize("session", ["Leaks"], indirect=True)
-def test_a_leak_between_cases_is_told(session: HostSession) -> None:
+def test_a_leak_between_cases_is_told(asked: Asked, session: HostSession) -> None:
     """A case that differs after others, and agrees in a host of its own, is said to depend on what was asked before."""
     before, fault, after = asked(session, BEFORE, FAULT, AFTER)
     assert ("agrees", "agrees", "differs") == (before.verdict, fault.verdict, after.verdict)
@@ -97,7 +107,7 @@ def test_a_leak_between_cases_is_told(session: HostSession) -> None:
 
 
 @pytest.mark.parametrize("session", ["Sound"], indirect=True)
-def test_a_host_that_others_kill_costs_nothing(session: HostSession) -> None:
+def test_a_host_that_others_kill_costs_nothing(asked: Asked, session: HostSession) -> None:
     """Hosts that are killed while they work, or between two cases, leave the verdicts as they would have been."""
     slow = case("slow", steps=[{"train": "a"}], repeat=200)
     over, killed = threading.Event(), []
@@ -106,7 +116,7 @@ def test_a_host_that_others_kill_costs_nothing(session: HostSession) -> None:
         while len(killed) < 2:  # one more, and it might have been the implementation
             time.sleep(1)
             with contextlib.suppress(AttributeError, ProcessLookupError):  # it is just being started again
-                os.kill(session._channel._process.pid, signal.SIGKILL)  # type: ignore[union-attr]
+                os.kill(session._keeper.channel._process.pid, signal.SIGKILL)  # type: ignore[union-attr]
                 killed.append(1)
         over.set()
 

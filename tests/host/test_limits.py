@@ -38,7 +38,7 @@ def test_the_host_has_as_long_as_the_case_needs(monkeypatch: pytest.MonkeyPatch,
     """The limit of a session is multiplied by what the case is given."""
     limits: list[float] = []
     with HostSession("numpy", time_limit=7, in_process=True) as session:
-        host = session._running()
+        host = session._keeper.running()
         answer = host.request
         monkeypatch.setattr(host, "request", lambda frame, limit: limits.append(limit) or answer(frame))
         session.observe(case())

@@ -168,7 +168,7 @@ def test_a_host_that_does_not_start_again(
         raise HostError("no more processes")
 
     assert isinstance(fragile.observe(case(steps=EVALUATE)), Crashed)
-    monkeypatch.setattr(fragile, "_start", refuse)
+    monkeypatch.setattr(fragile._keeper, "_start", refuse)
     monkeypatch.setattr("conformance.host.patience.LOST", 0.0)
     seen = [fragile.observe(case()) for _ in range(IN_A_ROW + 5)]
     assert Faulty("the host does not start again: no more processes") == seen[0]
