@@ -20,6 +20,8 @@ from conformance.definition.dialect import Dialect
 
 __all__ = ["Adapter", "Jit"]
 
+# Not by the library that compares versions, which is in no environment made for Flax alone.
+_VERSION = tuple(int(part) for part in flax.__version__.split(".")[:3])
 _NAMES = {"gamma": "scale", "beta": "bias", "running_mean": "mean", "running_var": "var"}
 
 
@@ -40,9 +42,10 @@ class Adapter(BaseAdapter):
         return defaults_of(flax.nnx.BatchNorm, "flax.nnx.BatchNorm")
 
     def dialect_for(self, layer: LayerConfig) -> Dialect:
-        """Declare the population variance; variables are values, but an update stops their gradient."""
+        """Declare the population variance; variables are values, whose update stops the gradient since Flax 0.12.1."""
         return Dialect(
-            running_variance="population", statistics_gradient="leaf", update_gradient="detached",
+            running_variance="population", statistics_gradient="leaf",
+            update_gradient="detached" if _VERSION >= (0, 12, 1) else "differentiable",
             recomputation="once", state_dtype="float32", exported="batch",
         )  # fmt: skip
 

@@ -64,8 +64,10 @@ class Adapter(BaseAdapter):
                 not case.tracked and any(step.evaluate is not None for step in steps),
             "old Keras has one dtype for everything": dtype != case.layer.param_dtype and not _mixes(case),
             "old Keras knows float16, float32 and float64": dtype == "bfloat16" and not _mixes(case),
-            "Keras 2.3 multiplies the variance by a factor in float32, which TensorFlow refuses":
-                dtype != "float32" and Version("2.3") <= _VERSION,
+            "Keras 2.3 multiplies a variance of another dtype by a factor in float32, which TensorFlow refuses":
+                dtype != "float32" and not _mixes(case) and Version("2.3") <= _VERSION,
+            "Keras 2.1.4 to 2.2.4 multiplies a variance in float32 by a factor of 16 bits, which TensorFlow refuses":
+                dtype != case.layer.param_dtype and Version("2.1.4") <= _VERSION < Version("2.3"),
             "the fused kernel knows no float64": dtype == "float64" and _fused(case.layer),
             "the fused kernel takes statistics in float32, and Keras makes them of one dtype with the input":
                 case.layer.param_dtype == "float16" and _fused(case.layer),
@@ -214,9 +216,14 @@ def _fused(layer: LayerConfig) -> bool:
 
 
 def _mixes(case: Case) -> bool:
-    """Tell whether a 16-bit input goes with float32 parameters: in the training call of the fused kernel it does."""
-    trains = all(step.train is not None and not step.gradients and not step.differentiates for step in case.steps)
-    return trains and _fused(case.layer) and case.layer.param_dtype == "float32"
+    """Tell whether a 16-bit input goes with float32 parameters.
+
+    It does in the fused kernel's training without gradients, and since 2.3 in evaluating.
+    """
+    steps = [step for step in case.steps if step.evaluate is None or Version("2.3") > _VERSION]
+    trains = all(step.train is not None and not step.gradients for step in steps)
+    differentiates = any(step.differentiates for step in case.steps)
+    return trains and not differentiates and _fused(case.layer) and case.layer.param_dtype == "float32"
 
 
 def _uses_state(case: Case) -> bool:

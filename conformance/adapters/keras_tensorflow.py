@@ -14,7 +14,7 @@ from conformance.adapters.shared.keras_network_tensorflow import NetworkLayer
 from conformance.adapters.shared.keras_saved_model import ServedLayer
 from conformance.adapters.shared.signature import defaults_of
 from conformance.adapters.shared.tensorflow import Forward
-from conformance.corpus.case import Network
+from conformance.corpus.case import Case, Network
 from conformance.definition.dialect import Dialect
 
 __all__ = ["Adapter", "Graph", "Xla"]
@@ -56,6 +56,12 @@ class Adapter(KerasAdapter):
     def lacks_replicas(self) -> str | None:
         """Say why there is no place for replicas, unless there is."""
         return replicas.lacks(self.execution)
+
+    def unsupported(self, case: Case) -> str | None:
+        """Refuse what the layer has no argument for, and what this version of Keras has no function for."""
+        if any(step.recompute for step in case.steps) and not hasattr(keras, "remat"):
+            return "Keras has remat since 3.9"
+        return super().unsupported(case)
 
     def create(self, layer: LayerConfig, state: State) -> _Layer:
         """Build the layer, and assign its variables."""
