@@ -17,7 +17,7 @@ from conformance.corpus.case import Case, Inputs, Step
 from conformance.corpus.shape import parse_shape
 from conformance.errors import CaseError
 
-__all__ = ["generate", "inputs_of", "laid_out"]
+__all__ = ["CENTRE", "SPREAD", "generate", "inputs_of", "key_of", "laid_out"]
 
 Array: TypeAlias = NDArray[Any]
 
@@ -26,9 +26,9 @@ _EPOCH = 1
 _DTYPES: dict[str, Any] = {
     "float64": np.float64, "float32": np.float32, "float16": np.float16, "bfloat16": ml_dtypes.bfloat16,
 }  # fmt: skip
-# Mean and standard deviation of a sum of four uniform 16-bit integers.
-_CENTRE = 4 * 65535 // 2
-_SPREAD = math.sqrt((2**32 - 1) / 3)
+#: Mean and standard deviation of a sum of four uniform 16-bit integers.
+CENTRE = 4 * 65535 // 2
+SPREAD = math.sqrt((2**32 - 1) / 3)
 
 
 def generate(case: Case) -> dict[str, Array]:
@@ -274,16 +274,20 @@ def _words(count: int, description: dict[str, Any]) -> NDArray[np.uint64]:
     NumPy keeps the raw stream of a bit generator the same in every version; it does not promise
     that of its distributions, which is why they are not used.
     """
+    return np.asarray(np.random.Philox(key=key_of(description)).random_raw(count), dtype=np.uint64)
+
+
+def key_of(description: dict[str, Any]) -> int:
+    """Return the seed of what is described so: 128 bits."""
     text = json.dumps({"epoch": _EPOCH, **description}, sort_keys=True)
-    key = int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "little")
-    return np.asarray(np.random.Philox(key=key).random_raw(count), dtype=np.uint64)
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "little")
 
 
 def _normal(shape: tuple[int, ...], description: dict[str, Any]) -> Array:
     """Return float64 values of mean 0 and variance 1: sums of four uniforms, within 3.5 of zero."""
     words = _words(math.prod(shape), {**description, "shape": shape})
     total = sum(((words >> np.uint64(16 * k)) & np.uint64(0xFFFF)).astype(np.int64) for k in range(4))
-    return np.asarray((total - _CENTRE) / _SPREAD, dtype=np.float64).reshape(shape)
+    return np.asarray((total - CENTRE) / SPREAD, dtype=np.float64).reshape(shape)
 
 
 def _uniform(channels: int, description: dict[str, Any]) -> Array:

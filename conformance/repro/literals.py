@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["INLINE", "laid_out", "literal", "numbers"]
+__all__ = ["INLINE", "laid_out", "literal", "number_of", "numbers"]
 
 #: Arrays of more elements are not written out.
 INLINE = 2000
@@ -31,9 +31,13 @@ def literal(array: NDArray[Any]) -> str:
 
 
 def numbers(array: NDArray[Any]) -> str:
-    """Return the predicted values as an array of float64: to 12 digits, or all that float64 has."""
-    digits = 17 if array.dtype.itemsize > 8 else 12
-    return _array([_number(float(f"{value:.{digits}g}")) for value in array.reshape(-1)], ")", array.shape)
+    """Return the predicted values as an array of float64."""
+    return _array([number_of(value) for value in array.reshape(-1)], ")", array.shape)
+
+
+def number_of(value: np.floating[Any]) -> str:
+    """Return a predicted value: to 12 digits, or all that float64 has where it was computed in more."""
+    return _number(float(f"{value:.{17 if value.dtype.itemsize > 8 else 12}g}"))
 
 
 def laid_out(name: str, array: NDArray[Any], memory: str) -> Iterator[str]:

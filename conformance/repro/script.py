@@ -15,7 +15,9 @@ from conformance.definition.clauses import CLAUSES
 from conformance.definition.prediction import Expected, Prediction, Refused, Same
 from conformance.definition.rules import Rules
 from conformance.host.observation import Observation, Outcome, Raised
-from conformance.repro.literals import INLINE, laid_out, literal, numbers
+from conformance.repro.drawn import HELPERS as DRAWING
+from conformance.repro.drawn import drawn
+from conformance.repro.literals import INLINE, laid_out, literal, number_of, numbers
 from conformance.repro.words import told
 from conformance.verdict.attribution import clause_of
 from conformance.verdict.compare import Comparison, compare
@@ -72,6 +74,7 @@ class _Script:
         steps = [line for number, step in enumerate(self.case.program, start=1) for line in self._step(number, step)]
         body = "\n".join(["", *self._inputs(), "", "# The layer", *self.writer.build(), *steps])
         helpers = [_COMPARE] if "compare(" in body else []
+        helpers += [DRAWING] if "normal(0x" in body or "uniform(0x" in body else []
         return "\n".join([self._head(), *self._imports(), *helpers, body, ""])
 
     def _head(self) -> str:
@@ -107,11 +110,18 @@ class _Script:
             variable = name.replace(":", "_").replace(".", "_")
             if name.startswith(("v_", "dy:")) and not self._used(name):
                 continue
-            if array.size > INLINE:
-                raise CannotWrite(f"{name} has {array.size} elements, more than a script is read with ({INLINE})")
-            yield f"{variable} = {literal(array)}"
+            lines = [f"{variable} = {literal(array)}"] if array.size <= INLINE else self._drawn(name, variable)
+            yield from lines
             if name.startswith("x:"):
                 yield from laid_out(variable, array, self.case.memory)
+
+    def _drawn(self, name: str, variable: str) -> list[str]:
+        """Return the lines that draw a large array."""
+        array = self.question.arrays[name]
+        lines = drawn(self.case, name, variable, array)
+        if lines is None:
+            raise CannotWrite(f"{name} has {array.size} elements, and is not drawn by itself but made of others")
+        return lines
 
     def _used(self, name: str) -> bool:
         kind, _, number = name.partition(":")
@@ -272,12 +282,13 @@ class _Script:
             yield f"# {clause.number}: {clause.formula}"
         if not outcome.size:
             yield f'print("{what}:", {name}_{number}.shape, "expected {expected.value.shape}")'
-        elif expected.value.size <= INLINE:
-            bound = float(expected.plain[at]) if outcome.shape == expected.value.shape else 0.0
+            return
+        bound = float(expected.plain[at]) if outcome.shape == expected.value.shape else 0.0
+        if expected.value.size <= INLINE:
             yield f"expected = {numbers(expected.value)}"
-            yield f'compare("{what}", {name}_{number}, expected, at={at}, allowed={bound:.3g})'
         else:
-            raise CannotWrite(f"{name} has {expected.value.size} elements, more than a script is read with ({INLINE})")
+            yield f"expected = np.broadcast_to({number_of(expected.value[at])}, {expected.value.shape})  # there"
+        yield f'compare("{what}", {name}_{number}, expected, at={at}, allowed={bound:.3g})'
 
 
 _STANDARD = frozenset({"import io", "import os", "import pickle", "import tempfile"})

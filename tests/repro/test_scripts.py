@@ -16,13 +16,14 @@ from conformance.adapters.scripts.writer import CannotWrite
 from conformance.cli.main import main
 from conformance.corpus.case import Case
 from conformance.corpus.inputs import generate
-from conformance.corpus.load import load_corpus
+from conformance.corpus.load import load_definitions
 from conformance.engine.cell import question_of
 from conformance.errors import UsageError
 from conformance.host.environment import host_environment
 from conformance.host.observation import Observation, Raised
 from conformance.host.session import HostSession
-from conformance.repro.literals import literal, numbers
+from conformance.repro.drawn import drawn
+from conformance.repro.literals import INLINE, literal, numbers
 from conformance.repro.script import script
 from conformance.repro.writers import WRITERS, writer_for
 
@@ -30,7 +31,7 @@ from conformance.repro.writers import WRITERS, writer_for
 ADAPTERS = [*WRITERS, "torch-func:vmap", "keras-tensorflow:graph", "tensorflow-nn:xla", "flax-linen:jit", "haiku:jit"]
 #: One of each kind of step: training with gradients, evaluating, several steps, another rank, another dtype, memory
 #: that is not contiguous; a layer saved and loaded, states averaged, a loss, a convergence, whole networks; what is
-#: deployed, synchronised, masked, recomputed, frozen, left to the framework; every kind of derivative.
+#: deployed, synchronised, masked, recomputed, frozen, left to the framework; every kind of derivative; large arrays.
 CASES = [
     "state_moves/backward-after-both[dtype=float32]",
     "state_moves/backward-after-both[dtype=float64]",
@@ -66,6 +67,7 @@ CASES = [
     "scenarios/networks/outputs[dtype=float32]",
     "scenarios/networks/convergence[dtype=float64]",
     "scenarios/networks/second-derivatives[dtype=float32]",
+    "large/count-beyond-float16[dtype=bfloat16]",
 ]
 #: What of it has no plain way of being written for whom; what an adapter declares unsupported is not asked at all.
 UNWRITTEN = {
@@ -96,7 +98,7 @@ Path(sys.argv[1], "told.pickle").write_bytes(pickle.dumps(told))
 
 @pytest.fixture(scope="module")
 def corpus() -> dict[str, Case]:
-    return {case.id: case for case in load_corpus()}
+    return {case.id: case for definition in load_definitions() for case in definition.cases}
 
 
 def written(adapter: str, case: Case, session: HostSession) -> tuple[str, Observation] | None:
@@ -198,6 +200,26 @@ def test_literals_are_exact(dtype: str, corpus: dict[str, Case]) -> None:
     again = eval(literal(drawn), {"np": np})  # noqa: S307 our own text
     assert drawn.dtype == again.dtype
     assert drawn.tobytes() == again.tobytes()
+
+
+LARGE = [case for definition in load_definitions() for case in definition.cases if "large" in case.tags]
+
+
+@pytest.mark.parametrize("case", LARGE, ids=lambda case: str(case.id))
+def test_large_arrays_are_drawn(case: Case) -> None:
+    """Every array of the corpus that is too large for a literal is drawn, bit for bit, by a few lines."""
+    large = {name: array for name, array in generate(case).items() if array.size > INLINE}
+    lines = {name: drawn(case, name, "drawn_here", array) for name, array in large.items()}
+    assert all(made is not None and 1 <= len(made) <= 5 for made in lines.values()), lines
+
+
+def test_what_is_drawn_is_held_against_the_array() -> None:
+    """Lines that would make other bits are not given."""
+    case = next(case for case in LARGE if case.id == "large/count-beyond-float16[dtype=float16]")
+    x = generate(case)["x:a"].copy()
+    assert drawn(case, "x:a", "x_a", x) is not None
+    x[-1, -1] = np.nextafter(x[-1, -1], np.float16(9))
+    assert drawn(case, "x:a", "x_a", x) is None
 
 
 def test_predictions_keep_twelve_digits() -> None:
