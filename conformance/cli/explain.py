@@ -131,7 +131,9 @@ def _kept(results: Results, case: Case, name: str) -> tuple[CellRow, Implementat
     if len(cells) != 1:
         known = ", ".join(one.id for one in results.run.implementations)
         what = "no cell" if not cells else f"{len(cells)} cells"
-        raise UsageError(f"the results have {what} of {case.id} on {name!r}", hint=f"columns are {known}")
+        raise UsageError(
+            f"the results have {what} of {case.id} on {name!r}{results.lacking}", hint=f"columns are {known}"
+        )
     return cells[0], next(one for one in columns if one.id == cells[0].implementation)
 
 

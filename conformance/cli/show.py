@@ -41,7 +41,7 @@ def execute(arguments: argparse.Namespace) -> int:
             known = ", ".join(column.id for column in columns)
             raise UsageError(f"{arguments.results}: no column is named {name!r}", hint=f"columns are {known}")
         raise UsageError(
-            f"{arguments.results}: no cell of {len(results.cells)} fits",
+            f"{arguments.results}: no cell of {len(results.cells)} fits{results.lacking}",
             hint="widen --case, --verdict or --implementation; `conformance summary` counts what there is",
         )
     facts = {case.id: case.fact for case in results.run.cases}
@@ -91,5 +91,4 @@ def _text(value: Number | None) -> str:
 
 
 def _footer(shown: int, results: Results) -> str:
-    note = "" if results.complete else "; PARTIAL: the run did not finish"
-    return f"{shown} of {len(results.cells)} cells{note}\n"
+    return f"{shown} of {len(results.cells)} cells{results.lacking}\n"

@@ -82,6 +82,8 @@ def select(cases: Iterable[Case], patterns: Sequence[str]) -> tuple[Case, ...]:
 def _hint(pattern: str, cases: tuple[Case, ...]) -> str:
     if any(case.file == pattern for case in cases):
         return f"for the whole file write {pattern}/*"
+    if any(matches(f"{pattern}/*", case.id) for case in cases if "[" not in pattern):
+        return f"`*` stands for one segment; a folder further down it is {pattern}/*"
     names = dict.fromkeys(case.id.partition("[")[0] for case in cases)
     variations = [case.id for case in cases if case.id.startswith(pattern.partition("[")[0] + "[")]
     near = difflib.get_close_matches(pattern, variations or list(names), n=3, cutoff=0.4)

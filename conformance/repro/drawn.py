@@ -40,8 +40,9 @@ def drawn(case: Case, name: str, variable: str, array: NDArray[Any]) -> list[str
     exec("\n".join([HELPERS, *lines]), made)  # noqa: S102  our own text
     wide = array.astype(np.float32) if array.dtype.name == "bfloat16" else array
     found = made.get(variable)
-    same = found is not None and (found.dtype, found.shape) == (wide.dtype, wide.shape)
-    return lines if same and found.tobytes() == wide.tobytes() else None
+    if found is None or (found.dtype, found.shape) != (wide.dtype, wide.shape):
+        return None
+    return lines if found.tobytes() == wide.tobytes() else None
 
 
 def _lines(case: Case, name: str, variable: str, array: NDArray[Any]) -> Iterator[str]:
@@ -52,14 +53,13 @@ def _lines(case: Case, name: str, variable: str, array: NDArray[Any]) -> Iterato
         return
     kind, _, label = name.partition(":")
     if kind == "x":
-        spec, shape = case.input(label), ", ".join(["-1", *["1"] * (array.ndim - 2)])
+        spec, along = case.input(label), ", ".join(["-1", *["1"] * (array.ndim - 2)])
         key = _key(label, array, offset=spec.offset, scale=spec.scale)
-        yield f"c = np.arange({array.shape[1]}).reshape({shape})  # each channel has a deviation and a mean of its own"
+        yield f"c = np.arange({array.shape[1]}).reshape({along})  # each channel has a deviation and a mean of its own"
         yield f"z = normal({key:#x}, {array.shape}) + ({spec.offset} + ((c % 3) * 0.75 - 0.5))"
         yield f"{variable} = {spec.scale} * ((c % 5 + 2) / 4 * z)"
     elif kind == "dy" or kind.startswith("v_"):
-        shape = (*array.shape, *(1,) * (array.ndim == 1))
-        key = _key(name, array, shape=shape)
+        key = _key(name, array, shape=(*array.shape, *(1,) * (array.ndim == 1)))
         yield f"{variable} = normal({key:#x}, {array.shape}) + 0.25"
     else:
         yield from _parameter(case, name, variable, array)

@@ -48,6 +48,9 @@ NETWORKS = {
     "torch": "networks:TorchNetwork",
     "keras-tensorflow": "networks:KerasNetwork",
     "keras-jax": "networks:KerasJaxNetwork",
+    "keras-torch": "networks:KerasTorchNetwork",
+    "tf-keras-unfused": "networks:Keras2Network",
+    "tf-keras-v1": "networks:Keras2V1Network",
     "flax-linen": "networks:LinenNetwork",
     "flax-linen-two-pass": "networks:LinenTwoPassNetwork",
 }

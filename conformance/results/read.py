@@ -35,6 +35,11 @@ class Results(msgspec.Struct, frozen=True, kw_only=True):
         """Return how many cells a run of these cases on these implementations has."""
         return len(self.run.cases) * len(self.run.implementations)
 
+    @property
+    def lacking(self) -> str:
+        """Return the words that a message ends in where cells may be missing."""
+        return "" if self.complete else "; PARTIAL: the run did not finish"
+
     def implementation(self, identifier: str) -> ImplementationRow:
         """Return the column of that id.
 

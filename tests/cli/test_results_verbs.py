@@ -57,6 +57,22 @@ def test_diff(tmp_path: Path, capsys: pytest.CaptureFixture[str], form: str) -> 
     assert 0 == main(["diff", str(new), str(old)])
 
 
+def test_torn_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a file torn in its last row all whole rows are shown, and it is said that cells may be missing."""
+    results = written(tmp_path, "2.1", "agrees")
+    lines = results.read_bytes().splitlines(keepends=True)
+    results.write_bytes(b"".join([*lines[:2], lines[2][:5]]))
+    assert 0 == main(["show", str(tmp_path)])
+    assert "1 of 1 cells; PARTIAL: the run did not finish" in capsys.readouterr().out
+    results.write_bytes(b"".join([lines[0], lines[1][:200]]))
+    assert 2 == main(["show", str(tmp_path)])
+    assert "no cell of 0 fits; PARTIAL: the run did not finish" in capsys.readouterr().err
+    asked = "running_stats/probe[dtype=float32]"
+    assert 2 == main(["explain", asked, "torch", "--results", str(tmp_path)])
+    assert "the results have no cell of" in (said := capsys.readouterr().err)
+    assert "PARTIAL: the run did not finish" in said
+
+
 def test_show(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A cell is shown with its numbers and what explains it."""
     results = written(tmp_path, "2.1", "differs")

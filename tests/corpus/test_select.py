@@ -119,6 +119,7 @@ def test_the_order_is_that_of_the_corpus() -> None:
     [
         ("running_stats", "for the whole file write running_stats/\\*"),
         ("running_stats/momentun", "near ones: running_stats/momentum"),
+        ("scenarios/*", "a folder further down it is scenarios/\\*/\\*"),
         ("running_stats/probe[dtype=float16]", "near ones: running_stats/probe\\[dtype=float"),
         ("§§§", "`conformance list --cases` prints every id"),
     ],

@@ -53,6 +53,17 @@ def test_narrow(open_page: Opener, fragment: str) -> None:
         assert page.locator("#panel").bounding_box() == {"x": 0, "y": 0, "width": 390, "height": 844}
 
 
+@pytest.mark.parametrize("width", [1640, 1280, 1024, 390])
+def test_navigation_is_whole(open_page: Opener, width: int) -> None:
+    """Every page's link is in the window, at any width: none is cut off."""
+    page = open_page("#matrix", viewport={"width": width, "height": 844})
+    links = page.locator("nav a")
+    expect(links.last).to_have_text("How to read")
+    boxes = [links.nth(k).bounding_box() for k in range(links.count())]
+    assert all(box is not None and box["x"] >= 0 and box["x"] + box["width"] <= width for box in boxes)
+    assert page.evaluate("(({scrollWidth, clientWidth}) => scrollWidth <= clientWidth)(document.querySelector('nav'))")
+
+
 def test_text_is_15_pixels_and_up(open_page: Opener) -> None:
     """No text is smaller than 15 pixels."""
     for fragment in ("#overview", CELL, "#absent"):

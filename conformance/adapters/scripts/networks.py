@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from conformance.adapters.scripts.jax import JaxWriter
-from conformance.adapters.scripts.tensorflow_keras import Keras
+from conformance.adapters.scripts.keras import KerasTorch
+from conformance.adapters.scripts.tensorflow_keras import Keras, Keras2Unfused, Keras2V1
 from conformance.adapters.scripts.torch import Module
-from conformance.adapters.scripts.writer import CannotWrite, Lines, Writer, arguments
+from conformance.adapters.scripts.writer import Call, CannotWrite, Lines, Writer, arguments
 from conformance.corpus.case import Network
 
-__all__ = ["KerasJaxNetwork", "KerasNetwork", "LinenNetwork", "LinenTwoPassNetwork", "TorchNetwork"]
+__all__ = [
+    "Keras2Network", "Keras2V1Network", "KerasJaxNetwork", "KerasNetwork", "KerasTorchNetwork", "LinenNetwork",
+    "LinenTwoPassNetwork", "TorchNetwork",
+]  # fmt: skip
 
 _STATE = ("running_mean", "running_var")
 
@@ -78,15 +82,21 @@ class TorchNetwork(_Stack, Module):
 class _KerasStack(_Stack):
     """The Keras layers, whatever the backend."""
 
+    layers_of, erf = "keras.layers", "keras.ops.erf"
+
+    def norm(self) -> str:
+        """Return what makes one batch norm."""
+        given = arguments(momentum=self.kept_weight(), epsilon=self.layer.epsilon, dtype=f'"{self.layer.dtype}"')
+        return f"{self.layers_of}.BatchNormalization({given})"
+
     def made(self) -> Lines:
         """Make the layers, assign their variables, and define ``stack``, which calls them in turn."""
         given = {"gamma": "gamma", "beta": "beta", "running_mean": "moving_mean", "running_var": "moving_variance"}
         dtype, width = f'dtype="{self.layer.dtype}"', self.network.width
-        norm = arguments(momentum=self.kept_weight(), epsilon=self.layer.epsilon)
         return [
             f"kernels, biases = {self.arrays('kernel')}, {self.arrays('bias')}",
-            f"dense = [keras.layers.Dense(len(kernel), {dtype}) for kernel in kernels]",
-            f"norms = [keras.layers.BatchNormalization({norm}, {dtype}) for _ in kernels[:-1]]",
+            f"dense = [{self.layers_of}.Dense(len(kernel), {dtype}) for kernel in kernels]",
+            f"norms = [{self.norm()} for _ in kernels[:-1]]",
             "for layer, kernel, bias in zip(dense, kernels, biases):",
             "    layer.build((None, kernel.shape[1]))",
             "    layer.set_weights([kernel.T, bias])",
@@ -101,7 +111,7 @@ class _KerasStack(_Stack):
             f'    root = np.sqrt(np.asarray(2, "{self.layer.dtype}"))',
             "    for layer, norm in zip(dense, norms):",
             "        z = norm(layer(x), training=training)",
-            "        x = z * 0.5 * (keras.ops.erf(z / root) + 1.0)",
+            f"        x = z * 0.5 * ({self.erf}(z / root) + 1.0)",
             "    return dense[-1](x)",
             "",
             "",
@@ -122,6 +132,43 @@ class KerasNetwork(_KerasStack, Keras):
     def read(self, name: str) -> str:
         """Join the variables."""
         return f"np.concatenate([np.asarray(norm.{self.attributes[name]}) for norm in norms])"
+
+    def put(self, name: str, array: str) -> Lines:
+        """Assign each part."""
+        return [f"for norm, part in zip(norms, {self.parts(array)}):",
+                f"    norm.{self.attributes[name]}.assign(part)"]  # fmt: skip
+
+
+class Keras2Network(KerasNetwork, Keras2Unfused):
+    """Keras 2."""
+
+    layers_of, erf = "tf_keras.layers", "tf.math.erf"
+
+    def norm(self) -> str:
+        """Return what makes one batch norm, and whether its kernel is fused."""
+        given = arguments(momentum=self.kept_weight(), epsilon=self.layer.epsilon, dtype=f'"{self.layer.dtype}"',
+                          fused=self.fused if self.fused != "None" else None)  # fmt: skip
+        return f"{self.constructor()}({given})"
+
+
+class Keras2V1Network(Keras2V1, Keras2Network):
+    """The layer of TensorFlow 1."""
+
+
+class KerasTorchNetwork(_KerasStack, KerasTorch):
+    """Keras on PyTorch."""
+
+    def build(self) -> Lines:
+        """Make the stack."""
+        return self.made()
+
+    def called(self, call: Call, x: str) -> str:
+        """Call the stack."""
+        return f"stack({x}, training={call.mode == 'train'})"
+
+    def read(self, name: str) -> str:
+        """Join the variables."""
+        return f"np.concatenate([norm.{self.attributes[name]}.value.detach().numpy() for norm in norms])"
 
     def put(self, name: str, array: str) -> Lines:
         """Assign each part."""
