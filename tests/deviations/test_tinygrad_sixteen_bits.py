@@ -61,3 +61,26 @@ def test_output_is_rounded_by_shape(tinygrad: Any, shape: tuple[int, ...], expec
     wide = [one.astype(np.float64).reshape(column) for one in (mean, var, gamma, beta)]
     once = ((x - wide[0]) / np.sqrt(wide[1] + EPSILON) * wide[2] + wide[3]).astype(np.float16)
     assert expected == np.array_equal(once, found)
+
+
+def test_the_gradients_of_a_batch_are_of_the_rounded_statistics(tinygrad: Any) -> None:
+    """Twice as many elements are those of mean and 1 / s rounded to float16 as of exact ones, and gamma's is nearer."""
+    x, gamma, beta, *state = drawn((64, 5))
+    x = x + np.float16(8)
+    dy = np.random.default_rng(2).standard_normal(x.shape).astype(np.float16)
+    with tinygrad.Context(TRAINING=1):
+        module, given = layer(tinygrad, gamma, beta, *state), tinygrad.Tensor(x)
+        loss = (module(given) * tinygrad.Tensor(dy)).sum()
+        found = [one.numpy().astype(np.float64) for one in loss.gradient(given, module.weight)]
+    wide, upstream = x.astype(np.float64), dy.astype(np.float64)
+    statistics = wide.mean(0), 1 / np.sqrt(wide.var(0) + EPSILON)
+
+    def gradients(mean: Any, inverse: Any) -> list[Any]:
+        xhat = (wide - mean) * inverse
+        dx = gamma.astype(np.float64) * inverse * (upstream - upstream.mean(0) - xhat * (upstream * xhat).mean(0))
+        return [dx, (upstream * xhat).sum(0)]
+
+    exact, rounded = gradients(*statistics), gradients(*(one.astype(np.float16).astype(float) for one in statistics))
+    alike = [(one[0].astype(np.float16) == found[0]).mean() for one in (exact, rounded)]
+    assert alike[1] > 1.5 * alike[0]
+    assert 2 * np.abs(found[1] - rounded[1]).max() < np.abs(found[1] - exact[1]).max()
