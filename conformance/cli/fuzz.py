@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import math
+import os
 import shlex
 import sys
 from contextlib import closing
@@ -15,6 +16,7 @@ from conformance.corpus.inputs import generate
 from conformance.engine.adapters import adapters_to_run
 from conformance.engine.limits import check_memory_limit, check_time_limit, default_memory_limit
 from conformance.errors import ConformanceError, ResultsError, UsageError
+from conformance.fuzz.text import case_file, entry
 from conformance.host.session import HostSession
 from conformance.pages import page
 from conformance.repro.writers import writer_for
@@ -88,11 +90,18 @@ def _concluded(arguments: argparse.Namespace, name: str, identifier: str, found:
     sys.stdout.write(_summary(found, identifier))
     if found.witness is None:
         return 0
-    sys.stdout.write(_told(found.witness, name, arguments.output))
+    made: dict[str, Any] = entry(found.witness.case, _NAME, found.witness.case.fact, found.witness.clauses)
+    text = case_file([made], "Found by fuzzing")
+    # Before it is written: where the folder can no longer be, what was found is on the terminal.
+    sys.stdout.write(_told(found.witness, text, name, arguments.output))
+    if arguments.output is not None:
+        _write(arguments.output, text)
     return 3 if found.witness.verdict == "void" else 1
 
 
 def _check(arguments: argparse.Namespace) -> None:
+    if arguments.output is not None:
+        _check_folder(arguments.output)
     if arguments.examples < 1:
         raise UsageError(f"--examples is {arguments.examples}, expected at least 1")
     if not arguments.seconds > 0:
@@ -106,21 +115,26 @@ def _check(arguments: argparse.Namespace) -> None:
                          hint="pip install 'batchnorm-conformance[fuzz]'")  # fmt: skip
 
 
+def _check_folder(folder: Path) -> None:
+    """Refuse a folder that cannot be written before the search, which may take hours."""
+    there = next(one for one in (folder, *folder.absolute().parents) if one.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise UsageError(f"--output {folder}: {there} is no folder that can be written to", hint="name another one")
+
+
 def _say(found: Fuzzed) -> None:
     sys.stderr.write(f"{found.examples} cases judged\n")
 
 
 def _summary(found: Fuzzed, identifier: str) -> str:
     counts = ", ".join(f"{count} {verdict}" for verdict, count in found.verdicts.most_common())
+    if found.witness is not None:
+        counts += ", those of the shrinking among them"
     known = f"; {found.known.total()} as recorded" if found.known else ""
     return f"{identifier}: {found.examples} cases drawn in {found.seconds:.0f} s ({counts}){known}\n"
 
 
-def _told(witness: Witness, adapter: str, folder: Path | None) -> str:
-    from conformance.fuzz.text import case_file, entry  # noqa: PLC0415
-
-    made: dict[str, Any] = entry(witness.case, _NAME, witness.case.fact, witness.clauses)
-    text = case_file([made], "Found by fuzzing")
+def _told(witness: Witness, text: str, adapter: str, folder: Path | None) -> str:
     written = folder or Path("found")
     asked = shlex.join(["conformance", "run", f"--adapter={adapter}", f"--cases={written}"])
     told = f"\n{witness.verdict}: {witness.explanation}\n\n{text}\n"
@@ -128,12 +142,15 @@ def _told(witness: Witness, adapter: str, folder: Path | None) -> str:
     alone = f"as a script: {repro}\n" if _repeats(adapter, witness) else ""
     if folder is None:
         return f"{told}again: with this in {written}/found.yaml (--output {written} writes it), {asked}\n{alone}"
+    return f"{told}again: {asked}\n{alone}"
+
+
+def _write(folder: Path, text: str) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "found.yaml").write_text(text, encoding="utf-8")
     except OSError as error:
         raise ResultsError(f"{folder}: cannot write found.yaml: {error.strerror or error}") from error
-    return f"{told}again: {asked}\n{alone}"
 
 
 def _repeats(adapter: str, witness: Witness) -> bool:

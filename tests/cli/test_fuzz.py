@@ -54,6 +54,7 @@ def test_a_crash_is_found(fuzz: Fuzz) -> None:
 REFUSALS = {
     "examples": (["numpy", "--examples=0"], "--examples is 0, expected at least 1"),
     "seconds": (["numpy", "--seconds=0"], "--seconds is 0, expected a number above 0"),
+    "output": (["numpy", f"--output={__file__}"], f"{__file__} is no folder that can be written to"),
     "adapter": (["nompy"], "no adapter is named 'nompy'"),
 }
 
