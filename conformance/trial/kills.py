@@ -164,9 +164,7 @@ class Crew:
 
     def __enter__(self) -> Crew:  # noqa: PYI034 - typing.Self is newer than Python 3.10
         self._dask("scheduler", "--host=127.0.0.1", "--port=0", f"--scheduler-file={self.folder / 'crew.json'}")
-        while not (self.folder / "crew.json").exists():
-            time.sleep(0.05)
-        self.address: str = msgspec.json.decode((self.folder / "crew.json").read_bytes())["address"]
+        self.address = self._scheduler()
         self.workers = [self._worker() for _ in range(2)]
         return self
 
@@ -179,6 +177,16 @@ class Crew:
         """Start another in the place of one that was killed."""
         self._processes.pop(worker).wait()
         self.workers[self.workers.index(worker)] = self._worker()
+
+    def _scheduler(self) -> str:
+        """Wait for the scheduler to have written its address, all of it."""
+        while True:
+            try:
+                address: str = msgspec.json.decode((self.folder / "crew.json").read_bytes())["address"]
+            except (FileNotFoundError, msgspec.DecodeError):
+                time.sleep(0.05)
+            else:
+                return address
 
     def _worker(self) -> int:
         return self._dask("worker", self.address, "--nthreads=1", "--no-nanny")

@@ -8,7 +8,8 @@ import numpy as np
 
 from conformance.corpus.case import Step
 from conformance.definition.batch_norm import Array, by_channel, inverse_scale
-from conformance.definition.bounds import forward_errors, gradient_errors
+from conformance.definition.bounds import forward_errors
+from conformance.definition.gradient_bounds import gradient_errors
 from conformance.definition.gradients import gradients, statistics_gradients
 from conformance.definition.running_state import moves
 from conformance.definition.simulation import Call, Simulation

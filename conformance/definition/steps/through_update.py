@@ -6,7 +6,7 @@ import numpy as np
 
 from conformance.corpus.case import Step
 from conformance.definition.batch_norm import by_channel
-from conformance.definition.bounds import gradient_errors, update_gradient_error
+from conformance.definition.gradient_bounds import gradient_errors, update_gradient_error
 from conformance.definition.gradients import statistics_gradients, update_gradient
 from conformance.definition.simulation import Simulation
 from conformance.definition.storing import storing_error
