@@ -125,7 +125,7 @@ def _defaults(defaults: Defaults | None) -> Line:
     return Line("defaults", said or "none: every argument has to be given", f"read from {defaults.read_from}")
 
 
-_QUESTIONS: dict[tuple[str, str, str], Question] = {}
+_QUESTIONS: dict[tuple[object, ...], Question] = {}
 
 
 def _answer(asked: Asked, case: Case) -> Answer | None:
@@ -138,7 +138,7 @@ def _answer(asked: Asked, case: Case) -> Answer | None:
 
 def _question(case: Case) -> Question:
     """Return the question of a probe; what is predicted of it once is there for the next implementation."""
-    key = case.id, case.shape, case.dtype
+    key = case.id, case.shape, case.dtype, case.steps
     if key not in _QUESTIONS:
         _QUESTIONS[key] = Question(case)
     return _QUESTIONS[key]
@@ -170,7 +170,7 @@ def _estimator_line(estimators: Mapping[tuple[int, str], str], told: Told) -> Li
         if option:
             by_option.setdefault(option, []).append(place)
     if not by_option:
-        return Line("running variance", "not told", told.evidence)
+        return Line("running variance", _with_meaning("running_variance", told.option), told.evidence)
     if len(by_option) == 1:
         (option, places) = next(iter(by_option.items()))
         return Line("running variance", _with_meaning("running_variance", option),

@@ -159,6 +159,7 @@ def _settled(answers: Mapping[str, Answer], rules: Rules) -> Rules:
     for choice in _ALONE:
         own = _PROBE_OF.get(choice, "train")
         about = _about(answers, (own, "update") if choice == "constants" else (own,))
+        about = about or _about(answers, ("evaluate",) if choice == "constants" else ())
         rules = _best(about, [with_choice(rules, {choice: option}) for option in _known(choice)])
     return rules
 
@@ -201,8 +202,9 @@ def _mended(
     best = _fewest(general, {name: _settled(answers, kept[name]) for name in promising})
     if best is not None and best[0] == 0:
         return best[1:]
-    if set(wrong) & {_PROBE_OF[choice] for choice in _TOGETHER}:
-        anew = {name: _settled_together(answers, changed, ("update",)) for name, changed in kept.items()}
+    about = {_PROBE_OF[choice] for choice in _TOGETHER} & answers.keys() or {"forward-alone", "evaluate"}
+    if wrong.keys() & about:
+        anew = {name: _settled_together(answers, changed, sorted(about)) for name, changed in kept.items()}
         anew = {name: changed for name, changed in anew.items() if earned(general, rules, changed)}
         likely = sorted(anew, key=lambda name: _count(wrong, anew[name]))[:_TRIED]
         other = _fewest(general, {name: _settled(answers, anew[name]) for name in likely})

@@ -53,16 +53,43 @@ def probe(name: str, steps: list[dict[str, Any]], **fields: Any) -> Case:
 
 
 def elsewhere(case: Case) -> Iterator[tuple[Case, str]]:
-    """Yield the same question where an implementation may take it that lacks the dtype or the rank, and say where.
+    """Yield the same question where an implementation may take it that lacks what it needs, and say where.
 
-    Float32 for float64; then rank 4, by dimensions of length one: the number of values per channel stays.
+    Float32 for float64; then rank 4, by dimensions of length one: the number of values per channel stays; then all of
+    these with the forwards only, and with those in evaluate only.
     """
+    yield from _moved(case, "")
+    for part, words in _parts(case):
+        yield part, words
+        yield from _moved(part, f", {words}")
+
+
+#: What steps consist of whose gradients, or whose training, may be left out.
+_PLAIN = frozenset({"train", "evaluate", "masked", "name", "backward", "gradients"})
+
+
+def _parts(case: Case) -> Iterator[tuple[Case, str]]:
+    """Yield the forwards of a case that has gradients, then those in evaluate if there are others; or nothing."""
+    given = msgspec.to_builtins(case)
+    steps = [step for step in given["steps"] if "backward" not in step]
+    if any(step.keys() - _PLAIN for step in steps):
+        return
+    bare = [{name: value for name, value in step.items() if name != "gradients"} for step in steps]
+    if bare != list(given["steps"]):
+        yield msgspec.convert(given | {"steps": bare}, Case), "its forwards only"
+    evaluated = [step for step in bare if "evaluate" in step]
+    if evaluated and evaluated != bare:
+        yield msgspec.convert(given | {"steps": evaluated, "inputs": {}}, Case), "its evaluations only"
+
+
+def _moved(case: Case, beside: str) -> Iterator[tuple[Case, str]]:
+    """Yield a case in float32, at rank 4, and both, as far as that is another one."""
     narrow = {"dtype": "float32"} if case.dtype == "float64" else {}
     wide = {"shape": case.shape + "x1" * (4 - case.layer.rank)} if case.layer.rank < 4 else {}
     both = narrow | wide if narrow and wide else {}
     for changes in filter(None, (narrow, wide, both)):
         words = [{"dtype": "in {}", "shape": "on inputs of shape {}"}[name].format(changes[name]) for name in changes]
-        yield msgspec.convert(msgspec.to_builtins(case) | changes, Case), " ".join(words)
+        yield msgspec.convert(msgspec.to_builtins(case) | changes, Case), " ".join(words) + beside
 
 
 #: What the rules are inferred from: every variant of the oracle changes the prediction of one of these.

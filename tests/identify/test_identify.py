@@ -47,6 +47,21 @@ class Undeclared:
 
 
 @dataclass(frozen=True)
+class Forward:
+    """One that has no gradients, and trains only if so told."""
+
+    asked: InProcess
+    trains: bool
+
+    def observe(self, case: Case) -> Observation | Crashed | Faulty:
+        for step in case.steps:
+            lacking = step.gradients or step.differentiates or step.through_update
+            if lacking or (step.mode == "train" and not self.trains):
+                return Observation(dialect=Dialect(), unsupported="forwards only")
+        return self.asked.observe(case)
+
+
+@dataclass(frozen=True)
 class Narrow:
     """One that takes images of float32 only, as fused kernels do."""
 
@@ -83,6 +98,19 @@ def test_one_that_takes_images_only_is_told(name: str) -> None:
     assert {4, 5} == {rank for rank, _ in card.estimators}
     assert () == card.unexplained
     assert card.facts["update"].endswith("in float32 on inputs of shape 3x1x1x1")
+
+
+@pytest.mark.parametrize("trains", [True, False], ids=["trains", "evaluates"])
+def test_one_without_gradients_is_told(*, trains: bool) -> None:
+    """Of what has no gradients, or does not train either, the forwards that it has are asked."""
+    mutant = Mutant("epsilon outside the root")
+    card = identify(Forward(InProcess(mutant), trains))
+    own = asdict(mutant.rules.dialect)
+    assert {choice: own[choice] for choice in card.dialect} == dict(card.dialect)
+    assert ("epsilon outside the root",) == card.mistakes
+    assert trains == ("momentum" in card.dialect)
+    assert card.facts["evaluate"].endswith("its forwards only" if trains else "its evaluations only")
+    assert trains == ("offset" in card.facts)
 
 
 ADAPTERS = [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in registry.BUILT_IN]
@@ -127,10 +155,10 @@ def test_one_pass_is_told_from_a_poorer_precision() -> None:
 def _holds(card: Card, declared: dict[str, dict[str, str]]) -> None:
     own = next((declared[case.id] for case in PROBES.values() if case.id in declared), {})
     wanted = {choice: option for choice, option in own.items() if option != UNDECLARED and choice in card.dialect}
-    wanted.pop("running_variance", None)
+    if card.estimators:
+        wanted.pop("running_variance", None)
     assert wanted, "no choice that is declared was told"
     assert wanted == {choice: card.dialect[choice] for choice in wanted}
-    assert card.estimators or "running_variance" not in card.dialect
     for place, option in card.estimators.items():
         assert declared[ESTIMATORS[place].id]["running_variance"] in option.split(" or ")
 
