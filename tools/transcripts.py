@@ -2,7 +2,7 @@
 
     python tools/transcripts.py --write
 
-Numbers are those of the machine that wrote them; a test holds everything but the numbers to what the verbs print.
+Numbers are those of the machine that wrote them; a test holds everything else of the canary's to what is printed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ _CASE = "running_stats/probe[dtype=float32]"
 _HEAD = """# Transcripts
 
 What the verbs that answer questions print on five implementations (`python tools/transcripts.py --write` writes this
-page; everything but the numbers is tested to be current). [Questions](questions.md) says what they are for.
+page; of `numpy` all but the numbers is tested to be current, of the others that every verb is shown).
+[Questions](questions.md) says what they are for.
 """
 
 
