@@ -79,12 +79,13 @@ class _Script:
 
     def _head(self) -> str:
         versions = ", ".join(f"{name} {version}" for name, version in self.who.versions.items())
+        execution = "" if self.who.execution == "eager" else f", {self.who.execution}"
         cited = [f"{number} {CLAUSES[number].sentence}" for number in self.case.clauses]
         told = [
             self.case.fact,
             "",
             f"Case {self.case.id}",
-            f"of batchnorm-conformance {__version__}, on {self.who.name} ({versions}).",
+            f"of batchnorm-conformance {__version__}, on {self.who.name} ({versions}){execution}.",
             "",
             *cited,
             "Expected values are computed from the definition in higher precision.",

@@ -6,6 +6,7 @@ import os
 import pickle
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -174,6 +175,22 @@ def test_script_imports_nothing_of_the_suite(corpus: dict[str, Case]) -> None:
     imports = [line for line in pair[0].splitlines() if line.startswith(("import ", "from "))]
     assert ["import numpy as np"] == imports
     assert case.fact in pair[0]
+
+
+def test_the_head_says_how_it_is_run(corpus: dict[str, Case]) -> None:
+    """A script that is compiled says so beside the versions; an eager one says nothing."""
+    question = question_of(case := corpus[CASES[0]])
+    held = frozenset(name for name in question.arrays if ":" not in name)
+    with HostSession("numpy", in_process=True) as session:
+        who, seen = session.implementation, session.observe(case)
+    assert isinstance(seen, Observation)
+    heads = [
+        script(writer_for("numpy", case, held), replace(who, execution=execution), question, seen).splitlines()[3]
+        for execution in ("eager", "compile")
+    ]
+    assert [f"on numpy (numpy {np.__version__}){end}" for end in (".", ", compile.")] == [
+        head.partition(", ")[2] for head in heads
+    ]
 
 
 def test_a_wrong_value_is_told(corpus: dict[str, Case], tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
