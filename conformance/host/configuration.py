@@ -140,18 +140,25 @@ def _host(name: str, place: Mark, node: Node, folder: Path) -> ConfiguredHost:
         raise_from(error, node, HostEntry)
     command = entry.command or (entry.python or "", str(_BOOTSTRAP), entry.adapter or "")
     return ConfiguredHost(
-        name=name, command=(_program(command[0], folder), *command[1:]), place=f"{place.file}:{place.line}",
+        name=name, command=(_program(command[0], folder, place), *command[1:]), place=f"{place.file}:{place.line}",
         title=entry.title, environment={key: str(value) for key, value in entry.environment.items()},
-        directory=(folder / Path(entry.directory).expanduser()).absolute(), start_limit=entry.start_limit,
+        directory=_path(entry.directory, folder, place), start_limit=entry.start_limit,
     )  # fmt: skip
 
 
-def _program(program: str, folder: Path) -> str:
+def _program(program: str, folder: Path, place: Mark) -> str:
     """Return the program: a name is looked up on the path when it is started, a path is one from ``folder``."""
-    if "/" not in program:
-        return program
+    return str(_path(program, folder, place)) if "/" in program else program
+
+
+def _path(written: str, folder: Path, place: Mark) -> Path:
+    """Return a path from ``folder``, or from somebody's home."""
+    try:
+        path = Path(written).expanduser()
+    except RuntimeError:  # ~name
+        fault(place, f"found the path `{written}`, and no home of that name here, expected a path")
     # Not resolved: what makes the Python of a virtual environment its own is that it is a link.
-    return str((folder / Path(program).expanduser()).absolute())
+    return (folder / path).absolute()
 
 
 def _as_nodes(value: Any, file: str, text: str, line: int = 1) -> Node:

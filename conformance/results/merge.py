@@ -81,13 +81,20 @@ def _merged_run(results: Sequence[Results], cases: dict[str, CaseRow], columns: 
         not_installed={
             name: reason for run in runs for name, reason in run.not_installed.items() if name not in present
         },
-        selection="; ".join(dict.fromkeys(run.selection for run in runs if run.selection)),
+        selection=_selection(runs),
         clauses={number: clause for run in reversed(runs) for number, clause in run.clauses.items()},
         deviations={name: row for run in reversed(runs) for name, row in run.deviations.items()},
         variants={name: sentence for run in reversed(runs) for name, sentence in run.variants.items()},
         choices={name: row for run in reversed(runs) for name, row in run.choices.items()},
         runs=tuple(part for one in results for part in _parts(one, cases)),
     )
+
+
+def _selection(runs: Sequence[RunRow]) -> str:
+    """Return what the runs were filtered by, and how many of them where it is not all."""
+    filtered = [run.selection for run in runs if run.selection]
+    told = "; ".join(dict.fromkeys(filtered))
+    return told if len(filtered) in (0, len(runs)) else f"in {len(filtered)} of {len(runs)} merged runs, {told}"
 
 
 def _union_of_cases(results: Sequence[Results]) -> dict[str, CaseRow]:

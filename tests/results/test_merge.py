@@ -137,7 +137,7 @@ def test_partial_and_filtered_parts_show(results: Maker) -> None:
         [results({("a/one", OLD): "agrees"}), results({("a/two", NEW): "agrees"}, complete=False, selection="a/two")]
     )
     assert not merged.complete
-    assert "a/two" == merged.run.selection
+    assert "in 1 of 2 merged runs, a/two" == merged.run.selection
 
 
 def test_merging_merges(results: Maker) -> None:
