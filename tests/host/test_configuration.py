@@ -57,8 +57,8 @@ FAULTS = [
     ("no time", "mine: {command: [a], start_limit: soon}", "2:37: found 'soon', expected a number"),
     ("a name with a sign", "my@host: {command: [a]}", "2:3: found the name `my@host`, expected lower-case words"),
     ("a name that is taken", "torch: {command: [a]}", "2:3: found the name `torch`, which an adapter has already"),
-    ("nobody's directory", "mine: {command: [a], directory: ~nobody-here}", "2:3: found the path `~nobody-here`, and no"),
-    ("nobody's program", "mine: {command: [~nobody-here/a]}", "2:3: found the path `~nobody-here/a`, and no home of"),
+    ("nobody's directory", "mine: {command: [a], directory: ~no-one}", "2:3: found the path `~no-one`, and no"),
+    ("nobody's program", "mine: {command: [~no-one/a]}", "2:3: found the path `~no-one/a`, and no home of"),
     ("twice", "a: {command: [a]}\n  a: {command: [b]}", "3:3: found the key `a` again"),
 ]
 
