@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from conformance.adapters.scripts.writer import Call, CannotWrite, Lines, Writer, arguments, tuple_of
 
@@ -15,8 +16,15 @@ class Mxnet(Writer):
     @property
     def imports(self) -> Lines:
         """Import what is called."""
-        beside = ["import tempfile"] if any(step.reload for step in self.case.steps) else []
-        return [*beside, "from mxnet import autograd, nd", "from mxnet.gluon import nn"]
+        exports = any(step.exported for step in self.case.steps)
+        synchronised = any(step.replicas is not None for step in self.case.steps)
+        beside = ["import tempfile"] if exports or any(step.reload for step in self.case.steps) else []
+        return [
+            *beside,
+            f"from mxnet import autograd, {'cpu, ' * synchronised}nd",
+            f"from mxnet.gluon import {'SymbolBlock, ' * exports}nn",
+            *(["from mxnet.gluon.contrib.nn import SyncBatchNorm"] if synchronised else []),
+        ]
 
     def build(self) -> Lines:
         """Make the block and overwrite its parameters."""
@@ -26,12 +34,51 @@ class Mxnet(Writer):
     def made(self) -> Lines:
         """Make the block."""
         layer = self.layer
-        given = arguments(
-            axis=-1 if self.last else 1, momentum=self.kept_weight(), epsilon=layer.epsilon, scale=layer.gamma,
-            center=layer.beta, in_channels=layer.channels,
-        )  # fmt: skip
+        given = arguments(axis=-1 if self.last else 1, **self.own())
         hybrid = ["layer.hybridize()"] if self.execution == "graph" else []
         return [f"layer = nn.BatchNorm({given})", f'layer.cast("{layer.param_dtype}")', "layer.initialize()", *hybrid]
+
+    def own(self) -> dict[str, Any]:
+        """Return the arguments that the synchronised block has too."""
+        layer = self.layer
+        return {
+            "momentum": self.kept_weight(), "epsilon": layer.epsilon, "scale": layer.gamma, "center": layer.beta,
+            "in_channels": layer.channels,
+        }  # fmt: skip
+
+    def replicate(self, call: Call) -> Lines:
+        """Call a synchronised block with the same parameters, on a context of the processor for each replica."""
+        n, count = call.number, len(call.replicas)
+        return [
+            f"contexts = [cpu(k) for k in range({count})]",
+            f"synchronised = SyncBatchNorm({arguments(num_devices=count, **self.own())})",
+            "synchronised.initialize(ctx=contexts)",
+            'for name in ("gamma", "beta", "running_mean", "running_var"):',
+            "    getattr(synchronised, name).set_data(getattr(layer, name).data())",
+            f"parts = zip([{', '.join(call.replicas)}], contexts)",
+            f"xs_{n} = [{self.tensor('part')}.as_in_context(context) for part, context in parts]",
+            f"for x in xs_{n}:",
+            "    x.attach_grad()",
+            "with autograd.record():",
+            f"    outs_{n} = [synchronised(x) for x in xs_{n}]",
+            f"y_{n} = np.concatenate([{self.array('out')} for out in outs_{n}])",
+        ]
+
+    def replicas_backward(self, number: int, call: Call, wrt: Sequence[str], dy: str) -> Lines:
+        """Differentiate the record, add up the parameters' gradients, and take over the state, which moves here."""
+        n = call.number
+        return [
+            f"parts = zip(np.split({dy}, np.cumsum([len(x) for x in xs_{n}])[:-1]), contexts)",
+            f"upstream = [{self.tensor('part')}.as_in_context(context) for part, context in parts]",
+            f"autograd.backward(outs_{n}, upstream, retain_graph=True)",
+            'for name in ("running_mean", "running_var"):',
+            "    getattr(layer, name).set_data(getattr(synchronised, name).data(contexts[0]).as_in_context(cpu()))",
+            *(
+                f"dx_{number} = np.concatenate([{self.array('x.grad')} for x in xs_{n}])" if name == "x"
+                else f"d{name}_{number} = sum(one.asnumpy() for one in synchronised.{name}.list_grad())"
+                for name in wrt
+            ),
+        ]  # fmt: skip
 
     def forward(self, call: Call) -> Lines:
         """Call the block where gradients are recorded, the mode that of the record."""
@@ -52,6 +99,8 @@ class Mxnet(Writer):
 
     def backward(self, number: int, call: Call, wrt: Sequence[str], dy: str) -> Lines:
         """Differentiate the record, which is kept for another time, in the mode that it was made in."""
+        if call.replicas:
+            return self.replicas_backward(number, call, wrt, dy)
         n = call.number
         leaves = [f"x_{n}" if name == "x" else f"layer.{name}.data()" for name in wrt]
         return [
@@ -93,6 +142,24 @@ class Mxnet(Writer):
             "    layer.save_parameters(file)",
             *(f"    {line}" for line in self.made()),
             "    layer.load_parameters(file)",
+        ]
+
+    def export(self, call: Call) -> Lines:
+        """Export the block, hybridised and called in the mode, and call what is loaded; its state is put back."""
+        n = call.number
+        held = ("running_mean", "running_var")
+        return [
+            f"x_{n} = {self.tensor(call.x)}",
+            *(f"kept_{name} = {self.read(name)}" for name in held),
+            "layer.hybridize()",
+            f"with autograd.record(train_mode={call.mode == 'train'}):",
+            f"    layer(x_{n}).wait_to_read()",
+            "with tempfile.TemporaryDirectory() as folder:",
+            '    layer.export(folder + "/layer")',
+            '    files = folder + "/layer-symbol.json", ["data"], folder + "/layer-0000.params"',
+            f"    y_{n} = {self.array(f'SymbolBlock.imports(*files)(x_{n})')}",
+            *([] if self.execution == "graph" else ["layer.hybridize(False)"]),
+            *(line for name in held for line in self.put(name, f"kept_{name}")),
         ]
 
     def read(self, name: str) -> str:
