@@ -16,7 +16,8 @@ from conformance.adapters.contract import Defaults, Implementation, LayerConfig,
 from conformance.adapters.shared import torch as shared
 from conformance.adapters.shared.signature import defaults_of
 from conformance.adapters.shared.torch import Tensors
-from conformance.corpus.case import Case
+from conformance.adapters.shared.torch_network import NetworkLayer
+from conformance.corpus.case import Case, Network
 from conformance.definition.dialect import Dialect
 
 __all__ = ["Adapter"]
@@ -66,25 +67,58 @@ class Adapter(BaseAdapter):
 
     def create(self, layer: LayerConfig, state: State) -> _Layer:
         """Build the module and have it compiled when it is called."""
-        torch.compiler.reset()
-        counters.clear()
+        _forget()
         return _Layer(layer, state)
 
+    def create_network(self, layer: LayerConfig, network: Network, arrays: State) -> _Network:
+        """Build the modules of the stack, which are compiled as one when they are called."""
+        _forget()
+        return _Network(layer, network, arrays)
 
-class _Layer(shared.ModuleLayer):
-    def __init__(self, config: LayerConfig, state: State) -> None:
-        super().__init__(config, state)
-        self.compiled = torch.compile(self.module, fullgraph=True)
-        self.with_others = torch.compile(super().call, fullgraph=True)
 
-    def call(self, x: torch.Tensor, mode: str, buffers: Tensors | None = None) -> Any:
+def _forget() -> None:
+    """Forget what was compiled for other layers: there are limits to it."""
+    torch.compiler.reset()
+    counters.clear()
+
+
+class _Compiled:
+    """A module, compiled, and the call of it with other buffers."""
+
+    def __init__(self, module: torch.nn.Module, plain: Callable[..., torch.Tensor]) -> None:
+        self.module, self.alone = module, torch.compile(module, fullgraph=True)
+        self.with_others = torch.compile(plain, fullgraph=True)
+
+    def __call__(self, x: torch.Tensor, mode: str, buffers: Tensors | None) -> Any:
         """Set the mode and call what was compiled.
 
         Raises:
             RuntimeError: nothing was compiled.
         """
         self.module.train(mode == "train")
-        return _proved(lambda: self.compiled(x) if buffers is None else self.with_others(x, mode, buffers))
+        return _proved(lambda: self.alone(x) if buffers is None else self.with_others(x, mode, buffers))
+
+
+class _Layer(shared.ModuleLayer):
+    def __init__(self, config: LayerConfig, state: State) -> None:
+        super().__init__(config, state)
+        self.compiled = _Compiled(self.module, super().call)
+
+    def call(self, x: torch.Tensor, mode: str, buffers: Tensors | None = None) -> Any:
+        """Call what was compiled."""
+        return self.compiled(x, mode, buffers)
+
+
+class _Network(NetworkLayer):
+    """All modules as one graph."""
+
+    def __init__(self, config: LayerConfig, network: Network, arrays: State) -> None:
+        super().__init__(config, network, arrays)
+        self.compiled = _Compiled(self.module, super().call)
+
+    def call(self, x: torch.Tensor, mode: str, buffers: Tensors | None = None) -> Any:
+        """Call what was compiled."""
+        return self.compiled(x, mode, buffers)
 
 
 def _proved(call: Callable[[], Any]) -> Any:
