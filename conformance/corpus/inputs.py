@@ -17,7 +17,7 @@ from conformance.corpus.case import Case, Inputs, Step
 from conformance.corpus.shape import parse_shape
 from conformance.errors import CaseError
 
-__all__ = ["CENTRE", "SPREAD", "generate", "inputs_of", "key_of", "laid_out"]
+__all__ = ["CENTRE", "SPREAD", "generate", "inputs_of", "key_of", "laid_out", "normal", "uniform"]
 
 Array: TypeAlias = NDArray[Any]
 
@@ -274,7 +274,11 @@ def _words(count: int, description: dict[str, Any]) -> NDArray[np.uint64]:
     NumPy keeps the raw stream of a bit generator the same in every version; it does not promise
     that of its distributions, which is why they are not used.
     """
-    return np.asarray(np.random.Philox(key=key_of(description)).random_raw(count), dtype=np.uint64)
+    return _raw(count, key_of(description))
+
+
+def _raw(count: int, key: int) -> NDArray[np.uint64]:
+    return np.asarray(np.random.Philox(key=key).random_raw(count), dtype=np.uint64)
 
 
 def key_of(description: dict[str, Any]) -> int:
@@ -284,15 +288,23 @@ def key_of(description: dict[str, Any]) -> int:
 
 
 def _normal(shape: tuple[int, ...], description: dict[str, Any]) -> Array:
-    """Return float64 values of mean 0 and variance 1: sums of four uniforms, within 3.5 of zero."""
-    words = _words(math.prod(shape), {**description, "shape": shape})
+    return normal(key_of({**description, "shape": shape}), shape)
+
+
+def normal(key: int, shape: tuple[int, ...]) -> Array:
+    """Return float64 values of mean 0 and variance 1 from a seed: sums of four uniforms, within 3.5 of zero."""
+    words = _raw(math.prod(shape), key)
     total = sum(((words >> np.uint64(16 * k)) & np.uint64(0xFFFF)).astype(np.int64) for k in range(4))
     return np.asarray((total - CENTRE) / SPREAD, dtype=np.float64).reshape(shape)
 
 
 def _uniform(channels: int, description: dict[str, Any]) -> Array:
-    """Return float64 values in [0, 1), multiples of 2^-53, shape ``(C,)``."""
-    words = _words(channels, {**description, "shape": (channels,)})
+    return uniform(key_of({**description, "shape": (channels,)}), channels)
+
+
+def uniform(key: int, count: int) -> Array:
+    """Return float64 values in [0, 1), multiples of 2^-53, from a seed, shape ``(count,)``."""
+    words = _raw(count, key)
     return (words >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from conformance.corpus.case import Case
-from conformance.corpus.inputs import CENTRE, SPREAD, key_of
+from conformance.corpus.inputs import CENTRE, SPREAD, key_of, normal, uniform
 
 __all__ = ["HELPERS", "drawn"]
 
@@ -30,65 +29,85 @@ def uniform(key, count):
 '''
 
 
+#: The lines that draw an array, without the rounding to its dtype, and the float64 values that they draw.
+_Drawn = tuple[list[str], NDArray[Any]]
+
+
 def drawn(case: Case, name: str, variable: str, array: NDArray[Any]) -> list[str] | None:
     """Return the lines that set ``variable`` to an array of the case; nothing if no few lines make these very bits.
 
-    ``name`` is that of ``corpus.inputs.generate``. The lines are run, and what they make is held against ``array``.
+    ``name`` is that of ``corpus.inputs.generate``. What the lines draw is drawn here too, and held against ``array``.
     """
-    lines = list(_lines(case, name, variable, array))
-    made: dict[str, Any] = {"np": np}
-    exec("\n".join([HELPERS, *lines]), made)  # noqa: S102  our own text
-    wide = array.astype(np.float32) if array.dtype.name == "bfloat16" else array
-    found = made.get(variable)
-    if found is None or (found.dtype, found.shape) != (wide.dtype, wide.shape):
+    found = _constant(variable, array) or _by_kind(case, name, variable, array)
+    if found is None:
         return None
-    return lines if found.tobytes() == wide.tobytes() else None
+    lines, values = found
+    wide = values.astype(np.float32) if array.dtype.name == "bfloat16" else values
+    if values.shape != array.shape or wide.astype(array.dtype).tobytes() != array.tobytes():
+        return None
+    return [*lines, *_rounding(variable, array.dtype.name)]
 
 
-def _lines(case: Case, name: str, variable: str, array: NDArray[Any]) -> Iterator[str]:
-    constant = {float(value): word for value, word in ((0, "zeros"), (1, "ones")) if (array == value).all()}
-    dtype = "float32" if array.dtype.name == "bfloat16" else array.dtype.name
-    if constant:
-        yield f'{variable} = np.{next(iter(constant.values()))}({array.shape}, "{dtype}")'
-        return
+def _rounding(variable: str, dtype: str) -> list[str]:
+    """Return the lines that round to the dtype; bfloat16 travels as float32."""
+    if dtype == "bfloat16":
+        return [
+            f"bits = {variable}.astype(np.float32).view(np.uint32)",
+            f"{variable} = ((bits + 0x7FFF + ((bits >> 16) & 1)) & 0xFFFF0000).view(np.float32)  # of bfloat16",
+        ]
+    return [] if dtype == "float64" else [f'{variable} = {variable}.astype("{dtype}")']
+
+
+def _constant(variable: str, array: NDArray[Any]) -> _Drawn | None:
+    for value, word in ((0, "zeros"), (1, "ones")):
+        if (array == value).all():
+            return [f"{variable} = np.{word}({array.shape})"], np.full(array.shape, float(value))
+    return None
+
+
+def _by_kind(case: Case, name: str, variable: str, array: NDArray[Any]) -> _Drawn | None:
     kind, _, label = name.partition(":")
-    if kind == "x":
-        spec, along = case.input(label), ", ".join(["-1", *["1"] * (array.ndim - 2)])
-        key = _key(label, array, offset=spec.offset, scale=spec.scale)
-        yield f"c = np.arange({array.shape[1]}).reshape({along})  # each channel has a deviation and a mean of its own"
-        yield f"z = normal({key:#x}, {array.shape}) + ({spec.offset} + ((c % 3) * 0.75 - 0.5))"
-        yield f"{variable} = {spec.scale} * ((c % 5 + 2) / 4 * z)"
-    elif kind == "dy" or kind.startswith("v_"):
+    if kind in ("x", "running_mean"):
+        spec = case.input(label) if label else case.x
+        return _spread(label or name, variable, array, spec.offset, spec.scale)
+    if kind == "dy" or kind.startswith("v_"):
         key = _key(name, array, shape=(*array.shape, *(1,) * (array.ndim == 1)))
-        yield f"{variable} = normal({key:#x}, {array.shape}) + 0.25"
-    else:
-        yield from _parameter(case, name, variable, array)
-    if array.dtype.name == "bfloat16":
-        yield f"bits = {variable}.astype(np.float32).view(np.uint32)"
-        yield f"{variable} = ((bits + 0x7FFF + ((bits >> 16) & 1)) & 0xFFFF0000).view(np.float32)  # of bfloat16"
-    elif array.dtype != np.float64:
-        yield f'{variable} = {variable}.astype("{dtype}")'
-
-
-def _parameter(case: Case, name: str, variable: str, array: NDArray[Any]) -> Iterator[str]:
-    channels, scale, offset = array.size, case.x.scale, case.x.offset
+        return [f"{variable} = normal({key:#x}, {array.shape}) + 0.25"], normal(key, array.shape) + 0.25
     if name in ("gamma", "beta"):
-        given = case.gamma if name == "gamma" else case.beta
-        yield f"{variable} = 0.5 + 1.5 * uniform({_key(name, array, kind=given):#x}, {channels})"
-        if given == "negative":
-            yield f"{variable} = -{variable}"
-        else:
-            yield f"{variable} = np.where(np.arange({channels}) % 2 == 0, {variable}, -{variable})"
-    elif name == "running_mean":
-        key = _key(name, array, offset=offset, scale=scale)
-        yield f"c = np.arange({channels})"
-        yield f"z = normal({key:#x}, ({channels},)) + ({offset} + ((c % 3) * 0.75 - 0.5))"
-        yield f"{variable} = {scale} * ((c % 5 + 2) / 4 * z)"
-    elif name == "running_var":
-        yield f"{variable} = (0.5 + 1.5 * uniform({_key(name, array, scale=scale):#x}, {channels})) * {scale} ** 2"
-    elif name.startswith("kernel_"):
+        return _affine(name, variable, array, case.gamma if name == "gamma" else case.beta)
+    if name == "running_var":
+        key, scale = _key(name, array, scale=case.x.scale), case.x.scale
+        line = f"{variable} = (0.5 + 1.5 * uniform({key:#x}, {array.size})) * {scale} ** 2"
+        return [line], (0.5 + 1.5 * uniform(key, array.size)) * scale**2
+    if name.startswith("kernel_"):
         key, limit = _key(name, array, shape=(array.size,)), math.sqrt(6 / sum(array.shape))
-        yield f"{variable} = {limit!r} * (2 * uniform({key:#x}, {array.size}) - 1).reshape({array.shape})"
+        line = f"{variable} = {limit!r} * (2 * uniform({key:#x}, {array.size}) - 1).reshape({array.shape})"
+        return [line], limit * (2 * uniform(key, array.size) - 1).reshape(array.shape)
+    return None
+
+
+def _spread(label: str, variable: str, array: NDArray[Any], offset: float, scale: float) -> _Drawn:
+    """Draw what has a deviation and a mean of its own in each channel, on the second axis or the only one."""
+    key, channels = _key(label, array, offset=offset, scale=scale), array.shape[1 if array.ndim > 1 else 0]
+    along = (-1, *(1,) * max(array.ndim - 2, 0))
+    c = np.arange(channels).reshape(along)
+    z = normal(key, array.shape) + (offset + ((c % 3) * 0.75 - 0.5))
+    lines = [
+        f"c = np.arange({channels}).reshape({along})  # each channel has a deviation and a mean of its own",
+        f"z = normal({key:#x}, {array.shape}) + ({offset} + ((c % 3) * 0.75 - 0.5))",
+        f"{variable} = {scale} * ((c % 5 + 2) / 4 * z)",
+    ]
+    return lines, scale * ((c % 5 + 2) / 4 * z)
+
+
+def _affine(name: str, variable: str, array: NDArray[Any], kind: str) -> _Drawn:
+    key = _key(name, array, kind=kind)
+    size, line = 0.5 + 1.5 * uniform(key, array.size), f"{variable} = 0.5 + 1.5 * uniform({key:#x}, {array.size})"
+    if kind == "negative":
+        return [line, f"{variable} = -{variable}"], -size
+    even = np.arange(array.size) % 2 == 0
+    alternating = f"{variable} = np.where(np.arange({array.size}) % 2 == 0, {variable}, -{variable})"
+    return [line, alternating], np.where(even, size, -size)
 
 
 def _key(label: str, array: NDArray[Any], shape: tuple[int, ...] | None = None, **others: Any) -> int:

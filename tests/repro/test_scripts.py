@@ -23,7 +23,7 @@ from conformance.errors import UsageError
 from conformance.host.environment import host_environment
 from conformance.host.observation import Observation, Raised
 from conformance.host.session import HostSession
-from conformance.repro.drawn import drawn
+from conformance.repro.drawn import HELPERS, drawn
 from conformance.repro.literals import INLINE, literal, numbers
 from conformance.repro.script import script
 from conformance.repro.writers import WRITERS, writer_for
@@ -225,9 +225,17 @@ LARGE = [case for definition in load_definitions() for case in definition.cases 
 @pytest.mark.parametrize("case", LARGE, ids=lambda case: str(case.id))
 def test_large_arrays_are_drawn(case: Case) -> None:
     """Every array of the corpus that is too large for a literal is drawn, bit for bit, by a few lines."""
-    large = {name: array for name, array in generate(case).items() if array.size > INLINE}
-    lines = {name: drawn(case, name, "drawn_here", array) for name, array in large.items()}
-    assert all(made is not None and 1 <= len(made) <= 5 for made in lines.values()), lines
+    for name, array in generate(case).items():
+        if array.size > INLINE:
+            lines = drawn(case, name, "here", array)
+            assert lines is not None, name
+            assert 1 <= len(lines) <= 5
+            made: dict[str, object] = {"np": np}
+            exec("\n".join([HELPERS, *lines]), made)  # noqa: S102 our own text
+            wide = array.astype(np.float32) if array.dtype.name == "bfloat16" else array
+            again = made["here"]
+            assert isinstance(again, np.ndarray)
+            assert (wide.dtype, wide.tobytes()) == (again.dtype, again.tobytes())
 
 
 def test_what_is_drawn_is_held_against_the_array() -> None:
