@@ -143,10 +143,10 @@ class HostSession:
         """
         with self._lock:
             channel = self._keeper.channel
-            able = isinstance(channel, Host) and self._ahead.is_open and not self._patience.crashes
-            if not able or self._keeper.aborted:
+            if not isinstance(channel, Host) or self._keeper.aborted:
                 return
-            assert isinstance(channel, Host)
+            if self._patience.crashes or not self._ahead.is_open:
+                return
             try:
                 channel.send(_request(case), self._time_limit * longer(case))
             except HostError:  # it is closed, and another one asked
