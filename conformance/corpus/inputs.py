@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from functools import lru_cache
 from typing import Any, TypeAlias
@@ -14,21 +12,17 @@ from numpy.typing import NDArray
 
 from conformance.corpus.at_hand import AtHand
 from conformance.corpus.case import Case, Inputs, Step
+from conformance.corpus.drawing import normal_of, uniform_of
 from conformance.corpus.shape import parse_shape
 from conformance.errors import CaseError
 
-__all__ = ["CENTRE", "SPREAD", "generate", "inputs_of", "key_of", "laid_out", "normal", "uniform"]
+__all__ = ["generate", "inputs_of", "laid_out"]
 
 Array: TypeAlias = NDArray[Any]
 
-#: Part of every description: raise it to draw every input anew.
-_EPOCH = 1
 _DTYPES: dict[str, Any] = {
     "float64": np.float64, "float32": np.float32, "float16": np.float16, "bfloat16": ml_dtypes.bfloat16,
 }  # fmt: skip
-#: Mean and standard deviation of a sum of four uniform 16-bit integers.
-CENTRE = 4 * 65535 // 2
-SPREAD = math.sqrt((2**32 - 1) / 3)
 
 
 def generate(case: Case) -> dict[str, Array]:
@@ -143,7 +137,7 @@ def _mask(shape: str, label: str) -> Array:
     """Return which positions are let in, ``(N, *spatial)`` of bool: two thirds, the first two among them."""
     lengths = parse_shape(shape)
     positions = (lengths[0], *lengths[2:])
-    drawn = _uniform(math.prod(positions), {"label": f"mask:{label}"}) < 2 / 3
+    drawn = uniform_of(math.prod(positions), {"label": f"mask:{label}"}) < 2 / 3
     drawn[:2] = True
     drawn[2:3] = False
     mask = drawn.reshape(positions)
@@ -194,7 +188,7 @@ def _linear(case: Case) -> dict[str, Array]:
         limit = math.sqrt(6 / (2 * math.prod(shape[1:])))
         wanted = ((f"kernel:{number}", shape, limit), (f"bias:{number}", (layer.channels,), 0.5))
         for label, lengths, largest in wanted[: {None: 0, "unbiased": 1}.get(step.folded, 2)]:
-            drawn = 2 * _uniform(math.prod(lengths), {"label": label, "dtype": layer.param_dtype}) - 1
+            drawn = 2 * uniform_of(math.prod(lengths), {"label": label, "dtype": layer.param_dtype}) - 1
             arrays[label] = _rounded(largest * drawn.reshape(lengths), layer.param_dtype)
     return arrays
 
@@ -208,7 +202,7 @@ def _dense(case: Case) -> dict[str, Array]:
         limit = math.sqrt(6 / (units + features))
         for name, shape, largest in (("kernel", (units, features), limit), ("bias", (units,), 0.5)):
             label, dtype = f"{name}_{position}", case.layer.param_dtype
-            drawn = 2 * _uniform(math.prod(shape), {"label": label, "dtype": dtype}) - 1
+            drawn = 2 * uniform_of(math.prod(shape), {"label": label, "dtype": dtype}) - 1
             arrays[label] = _rounded(largest * drawn.reshape(shape), dtype)
     return arrays
 
@@ -222,7 +216,7 @@ def _input(spec: Inputs, label: str, dtype: str) -> Array:
     if spec.kind == "constant":
         z: Array = np.zeros(shape)
     else:
-        z = _normal(shape, {"label": label, "dtype": dtype, "offset": spec.offset, "scale": spec.scale})
+        z = normal_of(shape, {"label": label, "dtype": dtype, "offset": spec.offset, "scale": spec.scale})
     return _rounded(spec.scale * (factor * (z + (spec.offset + shift))), dtype)
 
 
@@ -231,14 +225,14 @@ def _upstream(shape: str, label: str, dtype: str, kind: str) -> Array:
     if kind == "ones":
         return _rounded(np.ones(parse_shape(shape)), dtype)
     # Away from mean zero, so that a lost average of dy shows.
-    return _rounded(_normal(parse_shape(shape), {"label": label, "dtype": dtype}) + 0.25, dtype)
+    return _rounded(normal_of(parse_shape(shape), {"label": label, "dtype": dtype}) + 0.25, dtype)
 
 
 @lru_cache(maxsize=128)
 def _affine(name: str, kind: str, channels: int, dtype: str) -> Array:
     if kind in ("ones", "zeros"):
         return _rounded(np.full(channels, float(kind == "ones")), dtype)
-    magnitude = 0.5 + 1.5 * _uniform(channels, {"label": name, "dtype": dtype, "kind": kind})
+    magnitude = 0.5 + 1.5 * uniform_of(channels, {"label": name, "dtype": dtype, "kind": kind})
     if kind == "negative":
         return _rounded(-magnitude, dtype)
     # Signs alternate, so that even a layer of two channels has both.
@@ -248,13 +242,13 @@ def _affine(name: str, kind: str, channels: int, dtype: str) -> Array:
 @lru_cache(maxsize=128)
 def _running_mean(channels: int, scale: float, offset: float, dtype: str) -> Array:
     factor, shift = _channels(channels)
-    z = _normal((channels,), {"label": "running_mean", "dtype": dtype, "offset": offset, "scale": scale})
+    z = normal_of((channels,), {"label": "running_mean", "dtype": dtype, "offset": offset, "scale": scale})
     return _rounded(scale * (factor * (z + (offset + shift))), dtype)
 
 
 @lru_cache(maxsize=128)
 def _running_var(channels: int, scale: float, dtype: str) -> Array:
-    u = _uniform(channels, {"label": "running_var", "dtype": dtype, "scale": scale})
+    u = uniform_of(channels, {"label": "running_var", "dtype": dtype, "scale": scale})
     return _rounded((0.5 + 1.5 * u) * scale**2, dtype)
 
 
@@ -266,46 +260,6 @@ def _channels(channels: int) -> tuple[Array, Array]:
     """
     c = np.arange(channels)
     return (c % 5 + 2) / 4, (c % 3) * 0.75 - 0.5
-
-
-def _words(count: int, description: dict[str, Any]) -> NDArray[np.uint64]:
-    """Return raw 64-bit words, seeded by the SHA-256 of the description.
-
-    NumPy keeps the raw stream of a bit generator the same in every version; it does not promise
-    that of its distributions, which is why they are not used.
-    """
-    return _raw(count, key_of(description))
-
-
-def _raw(count: int, key: int) -> NDArray[np.uint64]:
-    return np.asarray(np.random.Philox(key=key).random_raw(count), dtype=np.uint64)
-
-
-def key_of(description: dict[str, Any]) -> int:
-    """Return the seed of what is described so: 128 bits."""
-    text = json.dumps({"epoch": _EPOCH, **description}, sort_keys=True)
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "little")
-
-
-def _normal(shape: tuple[int, ...], description: dict[str, Any]) -> Array:
-    return normal(key_of({**description, "shape": shape}), shape)
-
-
-def normal(key: int, shape: tuple[int, ...]) -> Array:
-    """Return float64 values of mean 0 and variance 1 from a seed: sums of four uniforms, within 3.5 of zero."""
-    words = _raw(math.prod(shape), key)
-    total = sum(((words >> np.uint64(16 * k)) & np.uint64(0xFFFF)).astype(np.int64) for k in range(4))
-    return np.asarray((total - CENTRE) / SPREAD, dtype=np.float64).reshape(shape)
-
-
-def _uniform(channels: int, description: dict[str, Any]) -> Array:
-    return uniform(key_of({**description, "shape": (channels,)}), channels)
-
-
-def uniform(key: int, count: int) -> Array:
-    """Return float64 values in [0, 1), multiples of 2^-53, from a seed, shape ``(count,)``."""
-    words = _raw(count, key)
-    return (words >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def _rounded(values: Array, dtype: str) -> Array:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conformance.corpus.case import Case
-from conformance.corpus.inputs import CENTRE, SPREAD, key_of, normal, uniform
+from conformance.corpus.drawing import CENTRE, SPREAD, key_of, normal, uniform
 
 __all__ = ["HELPERS", "drawn"]
 
