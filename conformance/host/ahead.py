@@ -32,8 +32,8 @@ class Ahead:
         """Note that the request of a case has been sent."""
         self._case = case
 
-    def waiting(self) -> Case | None:
-        """Return the case whose answer is to be read, which is then no more waited for."""
+    def take(self) -> Case | None:
+        """Return the case whose answer is to be read, if there is one, and forget it."""
         case, self._case = self._case, None
         return case
 

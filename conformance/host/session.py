@@ -182,7 +182,7 @@ class HostSession:
 
     def _collect(self) -> None:
         """Read the answer to what was sent ahead, and keep it. If there is none, the case is still to be asked."""
-        case, channel = self._ahead.waiting(), self._keeper.channel
+        case, channel = self._ahead.take(), self._keeper.channel
         if case is None or not isinstance(channel, Host):
             return
         try:
@@ -255,7 +255,7 @@ class HostSession:
         """End the host. The session can be used again, and starts another."""
         with self._lock:
             # One that is at work on what nobody will read is not waited for.
-            self._keeper.close(at_once=self._ahead.waiting() is not None)
+            self._keeper.close(at_once=self._ahead.take() is not None)
             self._ahead = Ahead()
             if self._apart is not None:
                 self._apart.close()

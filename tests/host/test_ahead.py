@@ -36,7 +36,7 @@ def two(case: Cases) -> tuple[Case, Case]:
 
 def is_sent(session: HostSession) -> bool:
     """Tell whether a request has been sent whose answer was not read, and leave it so."""
-    case = session._ahead.waiting()
+    case = session._ahead.take()
     if case is not None:
         session._ahead.sent(case)
     return case is not None
