@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import flax
@@ -21,7 +22,7 @@ from conformance.definition.dialect import Dialect
 __all__ = ["Adapter", "Jit"]
 
 # Not by the library that compares versions, which is in no environment made for Flax alone.
-_VERSION = tuple(int(part) for part in flax.__version__.split(".")[:3])
+_VERSION = tuple(int(part) for part in re.findall(r"\d+", flax.__version__)[:3])
 _NAMES = {"gamma": "scale", "beta": "bias", "running_mean": "mean", "running_var": "var"}
 
 
