@@ -13,6 +13,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -28,11 +29,14 @@ from conformance.errors import ConformanceError, UsageError
 from conformance.report.page import REPORT_NAME, write_report
 from conformance.results.merge import merge
 from conformance.results.read import RESULTS_NAME, Results, read_results
+from conformance.results.rows import FAILING
 from conformance.results.writer import write_results
 
 ROOT = Path(__file__).resolve().parents[1]
 #: What the suite's worker needs in an interpreter of its own.
 WORKER = ("numpy", "msgspec", "ml-dtypes")
+#: Of the table; what agrees has the rough cells in it, what fails no record speaks of.
+_COLUMNS = ("environment", "columns", "cases", "cells", "agrees", "deviates", "open", "unsupported", "fails")
 INSTALL_LIMIT, RUN_LIMIT = 1800.0, 6 * 3600.0
 
 Words = tuple[Annotated[str, msgspec.Meta(min_length=1)], ...]
@@ -261,10 +265,26 @@ def _make(environments: dict[str, Environment], arguments: argparse.Namespace) -
     whole = msgspec.structs.replace(whole, run=msgspec.structs.replace(whole.run, not_installed=lacking))
     write_results(whole, arguments.output)
     write_report(whole, arguments.output / REPORT_NAME)
+    print("\n".join(table(parts)))
     executed = sum(row.provenance == "executed" and row.name != CANARY for row in whole.run.implementations)
     print(f"{executed} executed columns of {len(parts)} environments, {len(lacking)} not run")
     print(arguments.output / REPORT_NAME)
     return 0
+
+
+def table(parts: dict[str, Results]) -> list[str]:
+    """Return what came of each environment, the canary apart, as the lines of a table in Markdown."""
+    lines = [f"| {' | '.join(_COLUMNS)} |", f"|{' --- |' * len(_COLUMNS)}"]
+    for name, part in parts.items():
+        cells = [cell for cell in part.cells if cell.implementation.partition("@")[0] != CANARY]
+        count = Counter(cell.verdict for cell in cells)
+        numbers = [
+            len(cells), count["agrees"] + count["rough"], count["deviates"], count["open"], count["unsupported"],
+            sum(count[verdict] for verdict in FAILING),
+        ]  # fmt: skip
+        columns = len({cell.implementation for cell in cells})
+        lines.append(f"| `{name}` | {columns} | {len(part.run.cases)} | {' | '.join(f'{n:,}' for n in numbers)} |")
+    return lines
 
 
 def _not_here(environments: dict[str, Environment]) -> dict[str, str]:

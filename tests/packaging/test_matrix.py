@@ -95,6 +95,8 @@ def test_parts_that_fail_are_rows(tmp_path: Path) -> None:
         "Sound": ["agrees"] * 4, "NeverReturns": ["agrees"] * 2 + ["crashed"] * 2,
         "Dies": ["agrees"] * 2 + ["crashed"] * 2,
     } == {name: sorted(found) for name, found in verdicts.items()}  # fmt: skip
+    assert "| `sound` | 1 | 4 | 4 | 4 | 0 | 0 | 0 | 0 |" in ended.stdout
+    assert "| `others` | 2 | 4 | 8 | 4 | 0 | 0 | 0 | 4 |" in ended.stdout
     reasons = results.run.not_installed
     assert {"gone", "no-python", "no-package"} == set(reasons)
     assert "there is no python0.1 here" in reasons["no-python"]
