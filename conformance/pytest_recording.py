@@ -13,6 +13,7 @@ from conformance.corpus.load import default_root, load_corpus
 from conformance.corpus.select import select
 from conformance.engine.adapters import adapters_to_run, configured_hosts, not_installed
 from conformance.engine.cell import Cell, cell_of
+from conformance.engine.compiled import part_asked
 from conformance.engine.limits import check_time_limit, default_memory_limit
 from conformance.engine.machine import run_row
 from conformance.engine.publish import publish
@@ -40,7 +41,10 @@ class Asked:
     def __init__(self, config: pytest.Config) -> None:
         option = config.getoption
         self.root = config.rootpath / "cases"
-        self.patterns: list[str] = option("--case")
+        self.given_patterns: list[str] = option("--case")
+        self.keyword: str = option("keyword", "")
+        #: What was asked for by pytest's own means: items and files.
+        self.narrower = [str(arg) for arg in config.args if "::" in str(arg) or str(arg).endswith(".yaml")]
         self.tags: list[str] = option("--tag")
         self.given: list[str] = option("--adapter")
         self.everything: bool = option("--all")
@@ -59,10 +63,17 @@ class Asked:
             ConformanceError: says which, and what to do.
         """
         check_time_limit(self.time_limit)
-        if self.given or self.everything or self.file or self.patterns or self.tags or self.extra:
+        if self.given or self.everything or self.file or self.given_patterns or self.tags or self.extra:
             self.adapters  # noqa: B018  (its error is to be told now)
             select(self.corpus, self.patterns)
             load_deviations(self.extra)
+
+    @cached_property
+    def patterns(self) -> list[str]:
+        """Return the patterns of the cases that are asked, none for all."""
+        if self.keyword or self.narrower:  # who names items or words has chosen
+            return self.given_patterns
+        return part_asked(self.adapters, self.corpus, self.given_patterns)
 
     @cached_property
     def hosts(self) -> dict[str, ConfiguredHost]:
@@ -172,11 +183,10 @@ class Recording:
 
     def _selection(self) -> str:
         """Say what part of the corpus was asked for; empty for all of it."""
-        keyword = self.config.getoption("keyword", "")
+        keyword = self.asked.keyword
         tags = [f"--tag {tag}" for tag in self.asked.tags]
         parts = [*self.asked.patterns, *tags, f"-k {keyword!r}" if keyword else ""]
-        narrower = [str(arg) for arg in self.config.args if "::" in str(arg) or str(arg).endswith(".yaml")]
-        return " ".join(part for part in (*parts, *narrower) if part)
+        return " ".join(part for part in (*parts, *self.asked.narrower) if part)
 
 
 def _of_a_case(nodeid: str) -> bool:

@@ -21,6 +21,7 @@ from conformance.durations import kept as keep_durations
 from conformance.durations import spent, told_cell
 from conformance.engine.adapters import adapters_to_run, configured_hosts, not_installed
 from conformance.engine.cell import Cell
+from conformance.engine.compiled import part_asked
 from conformance.engine.limits import check_memory_limit, check_time_limit, default_memory_limit
 from conformance.engine.local import run_cells
 from conformance.engine.machine import run_row
@@ -101,17 +102,18 @@ def execute(arguments: argparse.Namespace) -> int:
 def _execute(arguments: argparse.Namespace, kept: Survey | None) -> int:
     with spent("reading cases"):
         corpus = load_corpus(arguments.cases, arguments.tag)
-        cases = select(corpus, arguments.case)
     hosts = configured_hosts(arguments.implementations, Path.cwd())
     alone = arguments.implementations is not None
     names = adapters_to_run(arguments.adapter, everything=arguments.all, hosts=hosts, alone=alone)
+    patterns = part_asked(names, corpus, arguments.case)
+    cases = select(corpus, patterns)
     if arguments.cluster is None:
         for name in names:
             if name not in hosts:
                 refuse_absent(name)
     deviations = records_for(corpus, arguments.deviations, own_corpus=arguments.cases is None)
     absent = not_installed(arguments.adapter, everything=arguments.all, alone=alone)
-    selection = " ".join((*arguments.case, *(f"--tag {tag}" for tag in arguments.tag)))
+    selection = " ".join((*patterns, *(f"--tag {tag}" for tag in arguments.tag)))
     with spent("reading cases"):
         run = run_row(cases, corpus=corpus, not_installed=absent, selection=selection, deviations=deviations)
     run = msgspec.structs.replace(run, asked=asked(arguments, configure))
